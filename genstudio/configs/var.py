@@ -1,0 +1,38 @@
+"""Architecture numbers of VAR (arXiv 2404.02905); importable without torch."""
+
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VARConfig:
+    """Every number that the tensors of a VAR transformer depend on.
+
+    `sizes` are the side lengths of the token maps, coarse to fine; `code_width` is the width of the
+    tokenizer's codes, which the transformer reads as accumulated features.
+    """
+
+    kind: Literal["var"] = "var"
+    classes: int
+    depth: int
+    width: int
+    heads: int
+    mlp_ratio: float
+    vocab: int
+    code_width: int
+    sizes: tuple[int, ...]
+    shared_adaln: bool
+    l2_attention: bool
+    norm_eps: float = 1e-6
+
+    @property
+    def slots(self) -> int:
+        """Codes of one picture, over all scales."""
+        return sum(size * size for size in self.sizes)
+
+    @property
+    def bounds(self) -> tuple[tuple[int, int], ...]:
+        """First and last-plus-one slot of every scale."""
+        ends = list(accumulate(size * size for size in self.sizes))
+        return tuple(zip([0, *ends[:-1]], ends, strict=True))

@@ -1,0 +1,29 @@
+"""The one class of errors that users are meant to see, and the exit codes of the program.
+
+A `GenstudioError` prints as two lines: what is wrong, then what to do. Everything else is a bug and keeps
+its traceback.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of every command."""
+
+    OK = 0
+    INTERNAL = 1
+    USAGE = 2
+    WEIGHTS = 3
+    MEMORY = 4
+    CHECK = 5
+    INTERRUPTED = 130
+
+
+class GenstudioError(Exception):
+    """A mistake that the user can mend: `message` says what is wrong, `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.code = code

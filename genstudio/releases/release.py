@@ -1,0 +1,94 @@
+"""A release is one value: a network's architecture numbers, where its weights are, how it is sampled.
+
+A release holds ONE network and names the others it needs (tokenizer, companions) by release name, so that a
+tokenizer which many generators share is stored once. No torch here: listing models must start fast.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from genstudio.configs.features import ClassifierConfig
+from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.var import VARConfig
+from genstudio.samplers.recipe import Recipe
+
+Config = Annotated[VARConfig | MultiScaleVQConfig | ClassifierConfig, Field(discriminator="kind")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """Where official weights come from. `sha256` and `size` stay None where nobody published them; the first
+    import records what it saw."""
+
+    hub: str
+    name: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Packing:
+    """How an official file wraps its tensors: keys to unwrap in order (tried as a whole, a bare file is also
+    read), and classes that its pickles hold and that are read as inert stubs."""
+
+    unwrap: tuple[tuple[str, ...], ...] = ()
+    inert: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelRule:
+    """Decoded values become uint8: from `low`..`high`, rounded or truncated, by the method's own rule."""
+
+    low: float = -1.0
+    high: float = 1.0
+    rounding: Literal["round", "truncate"] = "round"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A number that somebody reported, with its source; never one of ours."""
+
+    metric: str
+    value: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How a published score is made: count, labels, reference and suite."""
+
+    samples: int
+    labels: Literal["balanced", "random"]
+    reference: str
+    suite: Literal["adm", "torch-fidelity"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A named checkpoint.
+
+    `classes` names a label set (`genstudio.data.labels`); `tokenizer` names the release that turns codes
+    into pixels, None for a tokenizer itself; `folder` is set where the weights lie beside a release.json.
+    """
+
+    name: str
+    title: str
+    config: Config
+    licence: str | None
+    source: str
+    tokenizer: str | None = None
+    file: File | None = None
+    packing: Packing = Packing()
+    recipe: Recipe = Recipe()
+    pixels: PixelRule = PixelRule()
+    protocol: Protocol | None = None
+    classes: str | None = None
+    reported: tuple[Score, ...] = ()
+    folder: str | None = None
+
+    @property
+    def method(self) -> str:
+        """The kind of network, e.g. "var"."""
+        return self.config.kind

@@ -1,0 +1,105 @@
+"""A recipe says how a release is sampled: guidance, filters, smoothing. Flags override single fields.
+
+A value without torch. The published numbers of a release are its default recipe; `override` makes the one
+that a run really uses.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from genstudio.errors import GenstudioError
+from genstudio.samplers.guidance import Guidance
+
+
+@dataclass(frozen=True, slots=True)
+class Temperature:
+    """Divide logits by `value`."""
+
+    value: float
+    kind: Literal["temperature"] = "temperature"
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Keep the `k` largest logits; ties at the k-th stay."""
+
+    k: int
+    kind: Literal["top_k"] = "top_k"
+
+
+@dataclass(frozen=True, slots=True)
+class TopP:
+    """Keep the most likely ids up to a total share `p`; the id that crosses p stays."""
+
+    p: float
+    kind: Literal["top_p"] = "top_p"
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """Keep the ids in [first, stop) alone (visual ids of a joint vocabulary)."""
+
+    first: int
+    stop: int
+    kind: Literal["allow"] = "allow"
+
+
+Filter = Temperature | TopK | TopP | Allow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that turns the network's output into codes. Filters run in the order given."""
+
+    guidance: Guidance | None = None
+    filters: tuple[Filter, ...] = ()
+    smooth: bool = False
+
+    def override(
+        self,
+        *,
+        cfg: float | None = None,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        temperature: float | None = None,
+        smooth: bool | None = None,
+    ) -> "Recipe":
+        """The same recipe with single fields replaced; 0 for `top_k` or `top_p` switches a filter off.
+
+        Raises GenstudioError for values outside of their range, or a `cfg` where no guidance exists.
+        """
+        recipe = self if smooth is None else replace(self, smooth=smooth)
+        if cfg is not None:
+            recipe = replace(recipe, guidance=self._guided(cfg))
+        filters = list(recipe.filters)
+        if temperature is not None:
+            _check(temperature > 0, "--temperature", temperature, "a number above 0")
+            filters = _put(filters, Temperature(temperature), first=True)
+        if top_k is not None:
+            _check(top_k >= 0, "--top-k", top_k, "0 (off) or a positive count")
+            filters = _put(filters, TopK(top_k)) if top_k else _without(filters, TopK)
+        if top_p is not None:
+            _check(0 <= top_p <= 1, "--top-p", top_p, "a share from 0 (off) to 1")
+            filters = _put(filters, TopP(top_p)) if top_p else _without(filters, TopP)
+        return replace(recipe, filters=tuple(filters))
+
+    def _guided(self, cfg: float) -> Guidance:
+        if self.guidance is None:
+            raise GenstudioError("This model has no guidance, so --cfg means nothing.", "Leave --cfg away.")
+        return replace(self.guidance, cfg=cfg)
+
+
+def _check(fine: bool, flag: str, value: float, range_: str) -> None:
+    if not fine:
+        raise GenstudioError(f"{flag} {value} is out of range.", f"Give {range_}.")
+
+
+def _without(filters: list[Filter], kind: type) -> list[Filter]:
+    return [one for one in filters if not isinstance(one, kind)]
+
+
+def _put(filters: list[Filter], new: Filter, first: bool = False) -> list[Filter]:
+    """Replace the filter of that kind where it stands, or add it (order matters: see the module)."""
+    if any(type(one) is type(new) for one in filters):
+        return [new if type(one) is type(new) else one for one in filters]
+    return [new, *filters] if first else [*filters, new]

@@ -1,0 +1,111 @@
+"""The values that orders, networks, walks and tokenizers hand to each other (no behaviour of any method).
+
+Shapes: B pictures; R rows of one network call (B, or 2B = [given B | null B]); T condition slots; n slots
+fed in one call; L codes of a picture; D width; H heads; V vocabulary; C channels of a code.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from torch import Tensor
+
+Kind = Literal["ids", "scales", "bits", "latents"]
+Trace = Callable[[str, Tensor], None]
+ALL = slice(None)
+
+
+class Codes(NamedTuple):
+    """Codes of B pictures: `ids` one [B,L]; `scales` one [B,p*p] per scale; `latents` one [B,C,h,w]."""
+
+    kind: Kind
+    data: tuple[Tensor, ...]
+    known_BL: Tensor | None = None
+
+
+class Given(NamedTuple):
+    """What a picture is made from: a label, text features or ids with their open slots, codes known before."""
+
+    label_B: Tensor | None = None
+    text: Tensor | None = None
+    open_BT: Tensor | None = None
+    prefix: Codes | None = None
+
+
+class Unit(NamedTuple):
+    """One step of an order: slots fed, codes that exist afterwards, and the ramp variable in [0, 1]."""
+
+    fed: range
+    made: range
+    progress: float
+
+
+class Order(Protocol):
+    """Units in the order of generation. Feeding them one by one equals one pass under `mask()`."""
+
+    @property
+    def slots(self) -> int: ...
+    @property
+    def codes(self) -> int: ...
+    def units(self) -> tuple[Unit, ...]: ...
+    def mask(self) -> "Mask": ...
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Every fed slot sees every fed slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Causal:
+    """A fed slot sees itself and the ones fed before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Fed slots come in blocks of these sizes; a block sees itself and the blocks before it."""
+
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """Fed slots form a tree; `parents[i]` < i is the parent of slot i, -1 a root. A slot sees its ancestors."""
+
+    parents: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """Any mask [n,n] or [R,n,n], True = may attend."""
+
+    allow: Tensor
+
+
+Mask = Full | Causal | Blocks | Tree | Dense
+
+
+class Feed(NamedTuple):
+    """Where the fed slots stand: `at_Rn` slot numbers (R may be 1); the mask among the FED slots alone (all
+    committed cache entries are visible); `open_Rn` False = padding, which only itself may see."""
+
+    at_Rn: Tensor
+    mask: Mask = Full()
+    open_Rn: Tensor | None = None
+
+
+class Cond(NamedTuple):
+    """Everything that depends on the condition alone, computed once per picture.
+
+    `start_RTD` are the embedded condition slots; `rows` are tensors [R, ...] that belong to the method
+    (adaLN rows, cross-attention keys and values); nothing of it is recomputed per step.
+    """
+
+    start_RTD: Tensor
+    rows: tuple[Tensor, ...] = ()
+    open_RT: Tensor | None = None
+
+    def take(self, rows: Tensor | slice) -> "Cond":
+        """The same condition for a subset (or repetition) of rows."""
+        open_RT = None if self.open_RT is None else self.open_RT[rows]
+        return Cond(self.start_RTD[rows], tuple(tensor[rows] for tensor in self.rows), open_RT)
