@@ -1,0 +1,166 @@
+"""The convolutional encoder and decoder that VQGAN introduced and this family shares (VAR, LlamaGen, MAR).
+
+Module names are the official ones (`down.{level}.block.{n}`, `mid.block_1`, `up.{level}` with level 0 = full
+size), so that checkpoints of all of them map without a transform.
+Shapes: B pictures, C channels, h x w cells.
+"""
+
+from collections.abc import Iterable
+
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+GROUPS, EPS = 32, 1e-6
+
+
+class Encoder(nn.Module):
+    """Pixels to latents: one level per entry of `mult`, each level but the last halves the side."""
+
+    def __init__(
+        self, channels: int, width: int, mult: tuple[int, ...], res_blocks: int, latent: int
+    ) -> None:
+        super().__init__()
+        widths = [width * factor for factor in mult]
+        self.conv_in = nn.Conv2d(channels, width, 3, padding=1)
+        self.down = nn.ModuleList()
+        for level, (before, after) in enumerate(zip([width, *widths[:-1]], widths, strict=True)):
+            last = level == len(widths) - 1
+            self.down.append(Level(before, after, res_blocks, attention=last, down=not last))
+        self.mid = Middle(widths[-1])
+        self.norm_out = _norm(widths[-1])
+        self.conv_out = nn.Conv2d(widths[-1], latent, 3, padding=1)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        """[B, channels, H, W] to [B, latent, H / 2^(levels-1), W / 2^(levels-1)]."""
+        x_BChw = self.conv_in(x_BChw)
+        for level in self.down:
+            x_BChw = level(x_BChw)
+        x_BChw = self.mid(x_BChw)
+        return self.conv_out(F.silu(self.norm_out(x_BChw)))
+
+
+class Decoder(nn.Module):
+    """Latents to pixels: the encoder's levels in reverse, with one more residual block in each."""
+
+    def __init__(
+        self, channels: int, width: int, mult: tuple[int, ...], res_blocks: int, latent: int
+    ) -> None:
+        super().__init__()
+        widths = [width * factor for factor in mult]
+        self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
+        self.mid = Middle(widths[-1])
+        self.up = nn.ModuleList()
+        for level, (after, before) in enumerate(zip(widths, [*widths[1:], widths[-1]], strict=True)):
+            top = level == len(widths) - 1
+            self.up.append(Level(before, after, res_blocks + 1, attention=top, up=level > 0))
+        self.norm_out = _norm(width * mult[0])
+        self.conv_out = nn.Conv2d(width * mult[0], channels, 3, padding=1)
+
+    def forward(self, z_BChw: Tensor) -> Tensor:
+        """[B, latent, h, w] to [B, channels, h * 2^(levels-1), w * 2^(levels-1)]."""
+        x_BChw = self.mid(self.conv_in(z_BChw))
+        for level in reversed(list(self.up)):
+            x_BChw = level(x_BChw)
+        return self.conv_out(F.silu(self.norm_out(x_BChw)))
+
+
+class Level(nn.Module):
+    """Residual blocks at one resolution, each followed by attention where asked, then the change of size."""
+
+    def __init__(
+        self, before: int, after: int, blocks: int, attention: bool, down: bool = False, up: bool = False
+    ) -> None:
+        super().__init__()
+        inputs = [before] + [after] * (blocks - 1)
+        self.block = nn.ModuleList(ResBlock(width, after) for width in inputs)
+        self.attn = nn.ModuleList(SpatialAttention(after) for _ in inputs if attention)
+        if down:
+            self.downsample = Downsample(after)
+        if up:
+            self.upsample = Upsample(after)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        for number, block in enumerate(self.block):
+            x_BChw = block(x_BChw)
+            if self.attn:
+                x_BChw = self.attn[number](x_BChw)
+        for change in self._changes():
+            x_BChw = change(x_BChw)
+        return x_BChw
+
+    def _changes(self) -> Iterable[nn.Module]:
+        return (child for name, child in self.named_children() if name.endswith("sample"))
+
+
+class Middle(nn.Module):
+    """Residual block, attention, residual block at the lowest resolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.block_1 = ResBlock(width, width)
+        self.attn_1 = SpatialAttention(width)
+        self.block_2 = ResBlock(width, width)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        return self.block_2(self.attn_1(self.block_1(x_BChw)))
+
+
+class ResBlock(nn.Module):
+    """norm, SiLU, 3x3 convolution, twice, added to the input (through a 1x1 convolution if widths differ)."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(before)
+        self.conv1 = nn.Conv2d(before, after, 3, padding=1)
+        self.norm2 = _norm(after)
+        self.conv2 = nn.Conv2d(after, after, 3, padding=1)
+        self.nin_shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        h_BChw = self.conv1(F.silu(self.norm1(x_BChw)))
+        h_BChw = self.conv2(F.silu(self.norm2(h_BChw)))
+        return self.nin_shortcut(x_BChw) + h_BChw
+
+
+class SpatialAttention(nn.Module):
+    """One head over all cells, scale C^-1/2, queries, keys and values from one 1x1 convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = _norm(width)
+        self.qkv = nn.Conv2d(width, 3 * width, 1)
+        self.proj_out = nn.Conv2d(width, width, 1)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        height = x_BChw.shape[-2]
+        q, k, v = rearrange(self.qkv(self.norm(x_BChw)), "B (three C) h w -> three B 1 (h w) C", three=3)
+        y_B1nC = F.scaled_dot_product_attention(q, k, v)
+        y_BChw = rearrange(y_B1nC, "B 1 (h w) C -> B C h w", h=height)
+        return x_BChw + self.proj_out(y_BChw)
+
+
+class Downsample(nn.Module):
+    """3x3 convolution of stride 2 after one row and column of zeros on the right and bottom alone."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, stride=2)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        return self.conv(F.pad(x_BChw, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Nearest-neighbour doubling, then a 3x3 convolution."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(width, width, 3, padding=1)
+
+    def forward(self, x_BChw: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x_BChw, scale_factor=2, mode="nearest"))
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(GROUPS, width, eps=EPS)
