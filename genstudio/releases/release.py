@@ -4,10 +4,11 @@ A release holds ONE network and names the others it needs (tokenizer, companions
 tokenizer which many generators share is stored once. No torch here: listing models must start fast.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
@@ -19,8 +20,8 @@ Config = Annotated[VARConfig | MultiScaleVQConfig | ClassifierConfig, Field(disc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """Where official weights come from. `sha256` and `size` stay None where nobody published them; the first
-    import records what it saw."""
+    """Where official weights come from. `sha256` stays None where nobody published it: the first import
+    records what it saw. `size` is in bytes, for people: it may be rounded."""
 
     hub: str
     name: str
@@ -69,8 +70,9 @@ class Protocol:
 class Release:
     """A named checkpoint.
 
-    `classes` names a label set (`genstudio.data.labels`); `tokenizer` names the release that turns codes
-    into pixels, None for a tokenizer itself; `folder` is set where the weights lie beside a release.json.
+    `classes` names a label set (`genstudio.data.labels`) or lists the names themselves; `tokenizer` names the
+    release that turns codes into pixels, None for a tokenizer itself; `folder` is set where the weights lie
+    beside a release.json.
     """
 
     name: str
@@ -84,7 +86,7 @@ class Release:
     recipe: Recipe = Recipe()
     pixels: PixelRule = PixelRule()
     protocol: Protocol | None = None
-    classes: str | None = None
+    classes: str | tuple[str, ...] | None = None
     reported: tuple[Score, ...] = ()
     folder: str | None = None
 
@@ -92,3 +94,18 @@ class Release:
     def method(self) -> str:
         """The kind of network, e.g. "var"."""
         return self.config.kind
+
+
+def to_json(release: Release) -> str:
+    """A release as the text of a release.json; the folder that it lies in is not part of it."""
+    return _adapter().dump_json(replace(release, folder=None), indent=2).decode() + "\n"
+
+
+def from_json(text: str | bytes, folder: str | None = None) -> Release:
+    """The inverse of `to_json`; `folder` says where the weights lie. Raises pydantic.ValidationError."""
+    return replace(_adapter().validate_json(text), folder=folder)
+
+
+@cache
+def _adapter() -> TypeAdapter[Release]:
+    return TypeAdapter(Release)

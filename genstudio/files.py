@@ -1,0 +1,76 @@
+"""Files that are whole or absent, and the two folders that the program keeps for itself.
+
+Every file that genstudio writes goes through `atomic`: a temporary name beside the target, fsync, rename. A
+crash, a full disk or Ctrl-C leaves either the old file or the new one, and no rubbish.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import platformdirs
+
+from genstudio.errors import GenstudioError
+
+_BLOCK = 1 << 22
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary name to write to; a clean exit makes it `path` durably, any error removes it.
+
+    Parent folders are made. Raises GenstudioError where the disk is full or the place cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        _sync(temporary)
+        temporary.replace(path)
+        _sync(path.parent)
+    except OSError as error:
+        raise _explained(error, path) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole text file atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hex, read in blocks."""
+    total = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            total.update(block)
+    return total.hexdigest()
+
+
+def home() -> Path:
+    """Where imported weights, codes and records are kept: $GENSTUDIO_HOME or the user's cache folder."""
+    chosen = os.environ.get("GENSTUDIO_HOME")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("genstudio")
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _explained(error: OSError, path: Path) -> GenstudioError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return GenstudioError(
+            f"The disk is full: {path} was not written.", "Free some space, or write to another place."
+        )
+    reason = error.strerror or str(error)
+    return GenstudioError(f"{path} cannot be written: {reason}.", "Choose a place that you may write to.")

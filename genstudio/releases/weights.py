@@ -1,0 +1,139 @@
+"""Weights of a release: where they lie, how they are read into a network, how they are written.
+
+One file format: safetensors, with the release, the origin of the numbers and their storage in its metadata. A
+file of weights is enough to build the network again. Networks are built on the meta device and filled, so
+that no time goes into numbers that are thrown away.
+"""
+
+import errno
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from genstudio import registry
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import atomic, home, write_text
+from genstudio.releases.header import damaged, read_header
+from genstudio.releases.misfit import compare
+from genstudio.releases.release import Release, to_json
+from genstudio.releases.storage import Storage, pack, unpack
+
+MODEL = "model.safetensors"
+RELEASE = "release.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The official file that weights were converted from."""
+
+    file: str
+    sha256: str
+
+
+def load(
+    release: Release, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> nn.Module:
+    """The network of a release, filled, in eval mode. Raises GenstudioError (exit code 3) where it cannot."""
+    tensors = read(resolve(release), device, dtype)
+    return fill(registry.build(release.config), tensors, release.name).to(device).eval()
+
+
+def resolve(release: Release) -> Path:
+    """The file of weights: beside the release.json of the release, else in the cache of imported weights."""
+    path = (Path(release.folder) if release.folder else cache_folder(release)) / MODEL
+    if path.is_file():
+        return path
+    size = f" ({release.file.size / 1e9:.1f} GB)" if release.file and release.file.size else ""
+    raise GenstudioError(f"{release.name} is not on this machine{size}.", _remedy(release), Exit.WEIGHTS)
+
+
+def cache_folder(release: Release) -> Path:
+    """Where imported weights of a release are kept."""
+    return home() / "models" / release.name
+
+
+def read(
+    path: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
+    """All tensors of a file that `save` wrote, float ones as `dtype`. Raises GenstudioError if damaged."""
+    read_header(path)
+    try:
+        stored = load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise damaged(path, str(error)) from error
+    return unpack(stored, dtype)
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Module:
+    """Give a network (built on any device) these very tensors. Every name and shape must fit."""
+    expected = {key: value.shape for key, value in network.state_dict().items()}
+    if misfit := compare({key: value.shape for key, value in tensors.items()}, expected):
+        raise GenstudioError(
+            f"The weights of {name} do not fit its architecture: {misfit}.",
+            "Use the release.json that was written beside them.",
+            Exit.WEIGHTS,
+        )
+    network.load_state_dict(tensors, assign=True)
+    left = [key for key, value in chain(network.named_parameters(), network.named_buffers()) if value.is_meta]
+    if left:
+        raise RuntimeError(f"{type(network).__name__} keeps buffers that no checkpoint fills: {left}")
+    return network
+
+
+def save_release(folder: Path, network: nn.Module, release: Release, storage: Storage = "float32") -> None:
+    """Write a folder that `genstudio sample FOLDER` takes: the weights first, then the release.json."""
+    save(folder / MODEL, network, release, storage)
+    write_text(folder / RELEASE, to_json(release))
+
+
+def save(path: Path, network: nn.Module, release: Release, storage: Storage = "float32") -> None:
+    """Write the weights of a network atomically, with the release in the metadata of the file."""
+    write(path, network.state_dict(), release, storage)
+
+
+def write(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    release: Release,
+    storage: Storage = "float32",
+    origin: Origin | None = None,
+) -> None:
+    """Write tensors under our own names atomically. Raises GenstudioError for a full or closed disk."""
+    about = {
+        "release": json.loads(to_json(release)),
+        "storage": storage,
+        "origin": asdict(origin) if origin else None,
+        "version": version("genstudio"),
+    }
+    with atomic(path) as temporary:
+        try:
+            save_file(pack(tensors, storage), temporary, {"format": "pt", "genstudio": json.dumps(about)})
+        except SafetensorError as error:
+            raise _as_os_error(error) from error
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """safetensors reports a full disk as text; give it back its number."""
+    found = re.search(r"os error (\d+)", str(error))
+    number = int(found[1]) if found else errno.EIO
+    return OSError(number, os.strerror(number))
+
+
+def _remedy(release: Release) -> str:
+    if release.file is None:
+        return f"Its weights belong at {Path(release.folder or cache_folder(release)) / MODEL}."
+    name = release.file.name
+    return (
+        f"Get {name} from {release.file.hub} on the hub, then run: "
+        f"genstudio models import {name} --as {release.name}"
+    )

@@ -1,0 +1,50 @@
+"""Small VAR networks with random weights, and their releases, for tests of this folder."""
+
+import torch
+from torch import nn
+
+from genstudio import registry
+from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.var import VARConfig
+from genstudio.releases.release import Config, Release
+
+VQ = MultiScaleVQConfig(
+    channels=3,
+    width=32,
+    width_mult=(1, 2),
+    res_blocks=1,
+    code_width=8,
+    vocab=64,
+    sizes=(1, 2, 4),
+    phis=4,
+    phi_ratio=0.5,
+    quant_kernel=3,
+    beta=0.25,
+)
+GENERATOR = VARConfig(
+    classes=10,
+    depth=2,
+    width=64,
+    heads=4,
+    mlp_ratio=4.0,
+    vocab=64,
+    code_width=8,
+    sizes=(1, 2, 4),
+    shared_adaln=False,
+    l2_attention=True,
+)
+
+
+def network(config: Config, seed: int = 0) -> nn.Module:
+    """A network whose every number is random, so that no two tensors can be mistaken for each other."""
+    built = registry.build(config, "cpu")
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for value in built.state_dict().values():
+            value.normal_(generator=generator)
+    return built
+
+
+def release(config: Config, name: str = "tiny") -> Release:
+    """A release of these numbers and nothing else."""
+    return Release(name=name, title="A tiny network", config=config, licence=None, source="a test")
