@@ -1,7 +1,7 @@
 """The Triton twin of `keyed_bits`: a program per row and block of elements reads one key.
 
-Registered as the custom op `genstudio::keyed_bits`, so that torch.compile sees through it. int64 is carried as
-uint64 inside, which makes every shift a logical one. This file is imported only where Triton runs.
+Registered as the custom op `genstudio::keyed_bits`, so that torch.compile sees through it. int64 is carried
+as uint64 inside, which makes every shift a logical one. This file is imported only where Triton runs.
 Shapes: R rows, E elements.
 """
 
