@@ -24,7 +24,7 @@ class Codes(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a picture is made from: a label, text features or ids with their open slots, codes known before."""
+    """What a picture is made from: a label, text features or ids with open slots, codes known before."""
 
     label_B: Tensor | None = None
     text: Tensor | None = None
@@ -70,7 +70,8 @@ class Blocks:
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """Fed slots form a tree; `parents[i]` < i is the parent of slot i, -1 a root. A slot sees its ancestors."""
+    """Fed slots form a tree: `parents[i]` < i is the parent of slot i, -1 a root. A slot sees its
+    ancestors."""
 
     parents: tuple[int, ...]
 

@@ -1,0 +1,72 @@
+"""The `genstudio` command: one file per subcommand, errors turned into two lines and an exit code here.
+
+Nothing at import time needs torch: `genstudio --help` has to be instant. Whatever goes wrong, `--json` leaves
+nothing but JSON on stdout.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+
+import typer
+
+from genstudio.cli.doctor import doctor
+from genstudio.cli.info import info
+from genstudio.cli.models import models
+from genstudio.cli.reconstruct import reconstruct
+from genstudio.cli.sample import sample
+from genstudio.cli.train import train
+from genstudio.errors import Exit, GenstudioError
+
+# Typer brings its own click in newer versions and uses the installed one in older ones.
+UsageError = typer.BadParameter.__bases__[0]
+
+app = typer.Typer(
+    name="genstudio",
+    help="A studio for autoregressive image and video generation.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.command()(sample)
+app.command()(train)
+app.add_typer(models, name="models")
+app.command()(reconstruct)
+app.command()(info)
+app.command()(doctor)
+
+
+def main() -> None:
+    """Entry point: run the command line and leave with its exit code."""
+    sys.exit(guarded(lambda: app(standalone_mode=False), as_json="--json" in sys.argv))
+
+
+def guarded(body: Callable[[], object], as_json: bool) -> int:
+    """Run `body`; errors that users can mend become two lines (or JSON) and the exit code they carry."""
+    try:
+        result = body()
+        return result if isinstance(result, int) else Exit.OK
+    except GenstudioError as error:
+        return _fail(error, as_json)
+    except UsageError as error:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "genstudio"
+        message = str(getattr(error, "format_message", error.__str__)())
+        return _fail(GenstudioError(message, f"See {command} --help."), as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        hint = "What was finished is kept."
+        return _fail(GenstudioError("Interrupted.", hint, Exit.INTERRUPTED), as_json)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "out of memory" not in str(error):
+            raise
+        hint = "Lower --batch, or choose a smaller model."
+        return _fail(GenstudioError("There is not enough memory.", hint, Exit.MEMORY), as_json)
+
+
+def _fail(error: GenstudioError, as_json: bool) -> int:
+    if as_json:
+        body = {"message": error.message, "hint": error.hint, "code": int(error.code)}
+        print(json.dumps({"error": body}))
+    else:
+        print(f"{error.message}\n{error.hint}", file=sys.stderr)
+    return int(error.code)

@@ -1,0 +1,133 @@
+"""What a user asks for, as a value: pictures (label and seed each), recipe, numbers of the run. No torch.
+
+Picture i of `--seed s` has picture seed s + i, so that any picture can be made again alone. The `spec` of a
+request is what a PNG carries and what `--from` reads back.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter, ValidationError
+
+from genstudio.errors import GenstudioError
+from genstudio.samplers.recipe import Recipe
+
+DEFAULT_PICTURES = 10
+
+
+class Wanted(NamedTuple):
+    """One picture: its class and its seed."""
+
+    label: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A run: which pictures, by which recipe, in batches of which size.
+
+    `keep` are positions in `pictures` that are wanted; the others only fill a batch up to the shape that made
+    a picture first, because arithmetic may differ in the last bit between batch shapes.
+    """
+
+    model: str
+    pictures: tuple[Wanted, ...]
+    recipe: Recipe
+    batch: int
+    keep: tuple[int, ...] | None = None
+
+    def batches(self) -> list[range]:
+        """Positions of the pictures that are sampled together."""
+        count = len(self.pictures)
+        return [range(start, min(start + self.batch, count)) for start in range(0, count, self.batch)]
+
+    def kept(self, position: int) -> bool:
+        """Whether the picture at that position is wanted."""
+        return self.keep is None or position in self.keep
+
+
+def choose_pictures(
+    labels: tuple[int, ...] | None, count: int | None, seeds: str, classes: int
+) -> tuple[Wanted, ...]:
+    """Labels, a count and `--seed` make the list of pictures.
+
+    One seed s: `count` pictures of each label, class by class, picture i of the whole run with seed s + i.
+    Several seeds (`1,5,9` or `0-63`): every label with every seed. Without labels, pictures are spread evenly
+    over the classes, as many as `count` or as there are seeds.
+    """
+    numbers = parse_seeds(seeds)
+    if len(numbers) == 1:
+        return _from_one_seed(labels, count, numbers[0], classes)
+    if count is not None and count != len(numbers):
+        raise GenstudioError(
+            f"-n {count} and {len(numbers)} seeds contradict each other.", "Leave -n away, or give one seed."
+        )
+    if labels is None:
+        spread = _spread(len(numbers), classes)
+        return tuple(Wanted(label, seed) for label, seed in zip(spread, numbers, strict=True))
+    return tuple(Wanted(label, seed) for label in labels for seed in numbers)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`7`, `1,5,9`, `0-63` or a mixture; a minus in front of the first digit is a sign."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(-?\d+)(?:-(-?\d+))?\s*", part)
+        if match is None:
+            raise GenstudioError(
+                f"--seed {text!r} is no seed.", "Give a number, a list 1,5,9 or a range 0-63."
+            )
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first or not -(2**63) <= first <= last < 2**63:
+            raise GenstudioError(f"--seed {part!r} is no range of 64-bit numbers.", "Write it as 0-63.")
+        seeds += range(first, last + 1)
+    return tuple(seeds)
+
+
+def spec(request: Request, positions: range, kept: tuple[int, ...], facts: dict[str, Any]) -> dict[str, Any]:
+    """The whole run of the pictures at `kept`, made in the batch `positions`, as a PNG carries it."""
+    return {
+        "model": request.model,
+        "pictures": [list(request.pictures[position]) for position in kept],
+        "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
+        "batch": {"size": min(request.batch, len(positions)), "rows": [position - positions.start for position in kept]},
+        **facts,
+    }
+
+
+def from_spec(data: dict[str, Any]) -> Request:
+    """The request that makes those pictures again, in a batch of the same shape.
+
+    Raises GenstudioError when the spec is not one of ours.
+    """
+    try:
+        wanted = [Wanted(int(label), int(seed)) for label, seed in data["pictures"]]
+        size, rows = int(data["batch"]["size"]), [int(row) for row in data["batch"]["rows"]]
+        recipe = TypeAdapter(Recipe).validate_python(data["recipe"])
+        model = str(data["model"])
+        places = dict(zip(rows, wanted, strict=True))
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
+        raise GenstudioError(
+            "The run in this file cannot be read.", "It was written by another version of genstudio."
+        ) from error
+    total = max(size, max(rows) + 1)
+    pictures = tuple(places.get(row, wanted[0]) for row in range(total))
+    return Request(model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows))
+
+
+def _from_one_seed(
+    labels: tuple[int, ...] | None, count: int | None, seed: int, classes: int
+) -> tuple[Wanted, ...]:
+    if count is not None and count < 1:
+        raise GenstudioError(f"-n {count} asks for no picture.", "Give 1 or more.")
+    if labels is None:
+        each = _spread(count or DEFAULT_PICTURES, classes)
+    else:
+        each = [label for label in labels for _ in range(count or 1)]
+    return tuple(Wanted(label, seed + i) for i, label in enumerate(each))
+
+
+def _spread(count: int, classes: int) -> list[int]:
+    """`count` labels, ascending and evenly over all classes."""
+    return [i * classes // count for i in range(count)]

@@ -1,0 +1,118 @@
+"""The walk over scales (VAR, NFIG, Infinity): every step feeds the latent so far and makes a whole code map.
+
+Null rows run whenever some unit needs them, because their keys must be in the cache for later scales; their
+head is left out where the weight is 1. The last scale is never written to the cache.
+Shapes: B pictures, R rows (B, or 2B = [given | null]), n slots of a scale, C code width, D width.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from genstudio.cache.protocol import Cache
+from genstudio.samplers.orders import ScaleOrder
+from genstudio.samplers.picks import Emitted, Picks, Soft, Table, guided_logits
+from genstudio.samplers.values import ALL, Codes, Cond, Feed, Given, Unit
+from genstudio.samplers.walk import Job
+
+
+class Trunk(Protocol):
+    """The network of a next-scale method."""
+
+    @property
+    def order(self) -> ScaleOrder: ...
+    def condition(self, given: Given, null: bool) -> Cond: ...
+    def embed(self, features_RnC: Tensor) -> Tensor: ...
+    def forward(
+        self, x_RnD: Tensor, feed: Feed, cond: Cond, cache: Cache | None = None, span: slice = ALL
+    ) -> Tensor: ...
+    def logits(self, h_RnD: Tensor, cond: Cond) -> Tensor: ...
+
+
+class Pyramid(Table, Protocol):
+    """The tokenizer side of a next-scale method: an empty latent, add a scale, feed the next."""
+
+    def start(self, batch: int) -> Tensor: ...
+    def add(self, f_BChw: Tensor, vectors_BnC: Tensor, scale: int) -> Tensor: ...
+    def feed(self, f_BChw: Tensor, scale: int) -> Tensor: ...
+
+
+@dataclass
+class ScaleState:
+    """Where B pictures stand: the condition, the cache, the latent so far, the code maps made."""
+
+    job: Job
+    cond: Cond
+    cache: Cache
+    units: tuple[Unit, ...]
+    f_BChw: Tensor
+    ids: list[Tensor] = field(default_factory=list)
+    scale: int = 0
+    done: int = 0
+    stats: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> bool:
+        return self.scale == len(self.units)
+
+
+class ScaleWalk:
+    """Coarse to fine, one scale per `advance`."""
+
+    def __init__(self, trunk: Trunk, pyramid: Pyramid) -> None:
+        self.trunk, self.pyramid = trunk, pyramid
+
+    @property
+    def total(self) -> int:
+        return self.trunk.order.codes
+
+    def start(self, job: Job) -> ScaleState:
+        """The empty picture: the condition is computed here, once."""
+        units = self.trunk.order.units()[: job.until]
+        null = job.always_null or any(_weight(job, unit) != 1 for unit in units)
+        cond = self.trunk.condition(job.given, null)
+        capacity = self.trunk.order.slots
+        return ScaleState(
+            job, cond, job.cache(cond.start_RTD.shape[0], capacity), units, self.pyramid.start(job.batch)
+        )
+
+    def advance(self, state: ScaleState) -> None:
+        """Make the next scale of every picture."""
+        job, unit = state.job, state.units[state.scale]
+        h_RnD = self._look(state, unit)
+        state.cache.commit(0 if unit.fed.stop == self.trunk.order.slots else len(unit.fed))
+        logits_BnV = guided_logits(self.trunk, h_RnD, state.cond, _weight(job, unit), job)
+        made = self._emit(logits_BnV, unit, job)
+        state.f_BChw = self.pyramid.add(state.f_BChw, made.vectors_BnC, state.scale)
+        if made.ids_Bn is not None:
+            state.ids.append(made.ids_Bn)
+        state.scale, state.done = state.scale + 1, unit.made.stop
+
+    def codes(self, state: ScaleState) -> Codes:
+        """The code maps so far, or the latent where smoothed vectors have no ids."""
+        if state.job.recipe.smooth:
+            return Codes("latents", (state.f_BChw,))
+        return Codes("scales", tuple(state.ids))
+
+    def _look(self, state: ScaleState, unit: Unit) -> Tensor:
+        """Hidden states [R,n,D] of a scale; both halves of a guided batch see the same map."""
+        rows = state.cond.start_RTD.shape[0]
+        if state.scale == 0:
+            x_RnD = state.cond.start_RTD
+        else:
+            x_BnD = self.trunk.embed(self.pyramid.feed(state.f_BChw, state.scale))
+            x_RnD = x_BnD.repeat(rows // x_BnD.shape[0], 1, 1)
+        at_1n = torch.arange(unit.fed.start, unit.fed.stop, device=x_RnD.device)[None]
+        return self.trunk.forward(x_RnD, Feed(at_1n), state.cond, state.cache)
+
+    def _emit(self, logits_BnV: Tensor, unit: Unit, job: Job) -> Emitted:
+        emitter = Soft() if job.recipe.smooth else Picks()
+        return emitter.emit(logits_BnV, unit, self.pyramid, job)
+
+
+def _weight(job: Job, unit: Unit) -> float:
+    if job.recipe.guidance is None:
+        return 1.0
+    return job.recipe.guidance.weight(unit.progress, unit.made.start)

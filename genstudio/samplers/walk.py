@@ -1,0 +1,84 @@
+"""Walks, and the one generator that turns any of them into a stream of steps.
+
+A walk is an object with `start`, `advance` (one unit for every live row) and `codes`; its state is a value,
+so it can be joined, split or driven by two networks. Progress, previews, cancelling and statistics come from
+`run`, for every method. Walks know no pixels, no files and no command line.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+from torch import Tensor
+
+from genstudio.cache.protocol import Cache
+from genstudio.samplers.draws import Draws
+from genstudio.samplers.recipe import Recipe
+from genstudio.samplers.values import Codes, Given, Trace
+
+State = TypeVar("State", bound="Progress")
+CacheMaker = Callable[[int, int], Cache]
+
+
+class Job(NamedTuple):
+    """What is to be made: B pictures, each with its own condition and seed.
+
+    `cache(rows, capacity)` makes the store; `until` stops after that many units; `always_null` runs the null
+    rows where their weight is 0 too (recorded runs hold them); `trace` is told named intermediates.
+    """
+
+    given: Given
+    seed_B: Tensor
+    recipe: Recipe
+    draws: Draws
+    cache: CacheMaker
+    until: int | None = None
+    always_null: bool = False
+    trace: Trace | None = None
+
+    @property
+    def batch(self) -> int:
+        """Number of pictures."""
+        return self.seed_B.shape[0]
+
+
+class Progress(Protocol):
+    """What `run` reads of a state: finished codes of the slowest row, whether all is done, statistics."""
+
+    done: int
+    finished: bool
+    stats: dict[str, float]
+
+
+class Walk(Protocol[State]):
+    """A way through an order. `total` counts the codes of a complete picture."""
+
+    @property
+    def total(self) -> int: ...
+    def start(self, job: Job) -> State: ...
+    def advance(self, state: State) -> None: ...
+    def codes(self, state: State) -> Codes: ...
+
+
+class Step(NamedTuple):
+    """One unit is made. `preview()` gives the codes known now; it is valid until the next step."""
+
+    done: int
+    total: int
+    stats: dict[str, float]
+    preview: Callable[[], Codes]
+
+
+class Done(NamedTuple):
+    """The end of a walk: all codes."""
+
+    codes: Codes
+    stats: dict[str, float]
+
+
+def run(walk: Walk[State], job: Job) -> Iterator[Step | Done]:
+    """Drive a walk to its end: a `Step` per unit, then one `Done`. Closing it leaves no state anywhere."""
+    state = walk.start(job)
+    while not state.finished:
+        walk.advance(state)
+        yield Step(state.done, walk.total, dict(state.stats), lambda: walk.codes(state))
+    yield Done(walk.codes(state), dict(state.stats))
