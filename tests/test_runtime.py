@@ -1,0 +1,65 @@
+"""The machine is asked, never guessed; what it lacks is said in words."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from genstudio import runtime
+from genstudio.errors import GenstudioError
+
+
+def _machine(monkeypatch, *, gpus: int, bf16: bool = True) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpus > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: bf16)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "bf16", "device", "dtype"),
+    [(0, False, "cpu", "fp32"), (1, True, "cuda", "bf16"), (1, False, "cuda", "fp32")],
+)
+def test_auto_takes_the_best_that_is_there(gpus, bf16, device, dtype, monkeypatch) -> None:
+    _machine(monkeypatch, gpus=gpus, bf16=bf16)
+    assert runtime.choose() == runtime.Runtime(device, dtype)
+
+
+def test_a_choice_is_kept(monkeypatch) -> None:
+    _machine(monkeypatch, gpus=2)
+    chosen = runtime.choose("cuda:1", "fp16", threads=3)
+    assert chosen == runtime.Runtime("cuda:1", "fp16", 3)
+    assert chosen.torch_dtype == torch.float16
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (("cuda",), "no cuda device"),
+        (("mps",), "no mps device"),
+        (("tpu",), "no device 'tpu'"),
+        (("cpu", "fp16"), "fp16 needs a GPU"),
+        (("cpu", "int4"), "no number type 'int4'"),
+        (("cpu", "auto", -1), "-1 threads"),
+    ],
+)
+def test_what_the_machine_lacks_is_named(flags, message, monkeypatch) -> None:
+    _machine(monkeypatch, gpus=0)
+    with pytest.raises(GenstudioError, match=message):
+        runtime.choose(*flags)
+
+
+def test_a_gpu_without_bf16_and_a_missing_second_gpu(monkeypatch) -> None:
+    _machine(monkeypatch, gpus=1, bf16=False)
+    with pytest.raises(GenstudioError, match="no bf16"):
+        runtime.choose("cuda", "bf16")
+    with pytest.raises(GenstudioError, match="cuda:1"):
+        runtime.choose("cuda:1")
+
+
+def test_the_module_and_versions_need_no_torch_import() -> None:
+    code = "import sys, genstudio.runtime as r; r.versions(); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
+    assert runtime.versions()["torch"].split("+")[0] == torch.__version__.split("+")[0]
