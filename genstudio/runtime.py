@@ -6,34 +6,49 @@ while choosing. `auto` means the best device present, float32 on a CPU and bfloa
 
 import platform
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
     import torch
 
-Dtype = Literal["fp32", "bf16", "fp16"]
+Dtype = Literal["float32", "bfloat16", "float16"]
 
-_TORCH_NAMES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+FLAGS: dict[str, Dtype] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`device` as torch writes it ("cpu", "cuda", "cuda:1", "mps"); `threads` 0 leaves torch's own number."""
+    """`device` and `dtype` as torch names them ("cuda:1", "bfloat16"); `threads` 0 leaves torch's number."""
 
     device: str = "cpu"
-    dtype: Dtype = "fp32"
+    dtype: Dtype = "float32"
     threads: int = 0
+
+    @classmethod
+    def choose(cls, device: str = "auto", dtype: str = "auto", threads: int = 0) -> "Runtime":
+        """The runtime that flags ask for. Raises GenstudioError for what this machine does not have."""
+        if threads < 0:
+            raise GenstudioError(f"{threads} threads are not possible.", "Give 1 or more, or 0 for auto.")
+        found = _device(device)
+        return cls(found, _dtype(dtype, found), threads)
+
+    @property
+    def torch_device(self) -> "torch.device":
+        """The device that networks and walks live on."""
+        import torch
+
+        return torch.device(self.device)
 
     @property
     def torch_dtype(self) -> "torch.dtype":
-        """The number type that weights and activations have."""
+        """The number type of weights and activations."""
         import torch
 
-        found: torch.dtype = getattr(torch, _TORCH_NAMES[self.dtype])
+        found: torch.dtype = getattr(torch, self.dtype)
         return found
 
     def start(self) -> None:
@@ -43,15 +58,13 @@ class Runtime:
         if self.threads:
             torch.set_num_threads(self.threads)
 
+    def describe(self) -> str:
+        """For the line that opens a run, e.g. "cpu in float32"."""
+        return f"{self.device} in {self.dtype}"
 
-def choose(device: str = "auto", dtype: str = "auto", threads: int = 0) -> Runtime:
-    """The runtime that flags ask for. Raises GenstudioError for what this machine does not have."""
-    if threads < 0:
-        raise GenstudioError(
-            f"{threads} threads are not possible.", "Give 1 or more, or 0 for torch's choice."
-        )
-    found = _device(device)
-    return Runtime(found, _dtype(dtype, found), threads)
+    def facts(self) -> dict[str, Any]:
+        """What a picture's metadata says about the machine."""
+        return {**asdict(self), "versions": versions()}
 
 
 def versions() -> dict[str, str]:
@@ -75,20 +88,16 @@ def _device(wanted: str) -> str:
 
 
 def _dtype(wanted: str, device: str) -> Dtype:
+    on_gpu = device.startswith("cuda")
     if wanted == "auto":
-        return "bf16" if device.startswith("cuda") and _has_bf16() else "fp32"
-    for known in get_args(Dtype):
-        if wanted == known:
-            return _checked(known, device)
-    raise GenstudioError(f"There is no number type {wanted!r}.", "Give auto, fp32, bf16 or fp16.")
-
-
-def _checked(dtype: Dtype, device: str) -> Dtype:
-    if dtype == "fp16" and device == "cpu":
+        return "bfloat16" if on_gpu and _has_bf16() else "float32"
+    if wanted not in FLAGS:
+        raise GenstudioError(f"There is no number type {wanted!r}.", "Give auto, fp32, bf16 or fp16.")
+    if wanted == "fp16" and device == "cpu":
         raise GenstudioError("fp16 needs a GPU.", "Give --dtype fp32 or bf16 on a CPU.")
-    if dtype == "bf16" and device.startswith("cuda") and not _has_bf16():
+    if wanted == "bf16" and on_gpu and not _has_bf16():
         raise GenstudioError("This GPU has no bf16.", "Give --dtype fp16 or fp32.")
-    return dtype
+    return FLAGS[wanted]
 
 
 def _has_bf16() -> bool:

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
-from genstudio import runtime
 from genstudio.errors import GenstudioError
+from genstudio.runtime import Runtime, versions
 
 
 def _machine(monkeypatch, *, gpus: int, bf16: bool = True) -> None:
@@ -19,18 +19,19 @@ def _machine(monkeypatch, *, gpus: int, bf16: bool = True) -> None:
 
 @pytest.mark.parametrize(
     ("gpus", "bf16", "device", "dtype"),
-    [(0, False, "cpu", "fp32"), (1, True, "cuda", "bf16"), (1, False, "cuda", "fp32")],
+    [(0, False, "cpu", "float32"), (1, True, "cuda", "bfloat16"), (1, False, "cuda", "float32")],
 )
 def test_auto_takes_the_best_that_is_there(gpus, bf16, device, dtype, monkeypatch) -> None:
     _machine(monkeypatch, gpus=gpus, bf16=bf16)
-    assert runtime.choose() == runtime.Runtime(device, dtype)
+    assert Runtime.choose() == Runtime(device, dtype)
 
 
 def test_a_choice_is_kept(monkeypatch) -> None:
     _machine(monkeypatch, gpus=2)
-    chosen = runtime.choose("cuda:1", "fp16", threads=3)
-    assert chosen == runtime.Runtime("cuda:1", "fp16", 3)
-    assert chosen.torch_dtype == torch.float16
+    chosen = Runtime.choose("cuda:1", "fp16", threads=3)
+    assert chosen == Runtime("cuda:1", "float16", 3)
+    assert (chosen.torch_dtype, chosen.torch_device) == (torch.float16, torch.device("cuda:1"))
+    assert chosen.facts()["versions"]["torch"]
 
 
 @pytest.mark.parametrize(
@@ -47,19 +48,19 @@ def test_a_choice_is_kept(monkeypatch) -> None:
 def test_what_the_machine_lacks_is_named(flags, message, monkeypatch) -> None:
     _machine(monkeypatch, gpus=0)
     with pytest.raises(GenstudioError, match=message):
-        runtime.choose(*flags)
+        Runtime.choose(*flags)
 
 
 def test_a_gpu_without_bf16_and_a_missing_second_gpu(monkeypatch) -> None:
     _machine(monkeypatch, gpus=1, bf16=False)
     with pytest.raises(GenstudioError, match="no bf16"):
-        runtime.choose("cuda", "bf16")
+        Runtime.choose("cuda", "bf16")
     with pytest.raises(GenstudioError, match="cuda:1"):
-        runtime.choose("cuda:1")
+        Runtime.choose("cuda:1")
 
 
 def test_the_module_and_versions_need_no_torch_import() -> None:
     code = "import sys, genstudio.runtime as r; r.versions(); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
-    assert runtime.versions()["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    assert versions()["torch"].split("+")[0] == torch.__version__.split("+")[0]

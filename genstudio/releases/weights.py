@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from genstudio import registry
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic, home, write_text
+from genstudio.releases.catalogue import RELEASE
 from genstudio.releases.header import damaged, read_header
 from genstudio.releases.misfit import compare
 from genstudio.releases.release import Release, to_json
 from genstudio.releases.storage import Storage, pack, unpack
 
 MODEL = "model.safetensors"
-RELEASE = "release.json"
 
 
 @dataclass(frozen=True, slots=True)

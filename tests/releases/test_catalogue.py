@@ -1,0 +1,109 @@
+"""Names lead to releases: official values, bundled and cached folders, any folder by its path."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import write_text
+from genstudio.releases import catalogue
+from genstudio.releases.release import Release, from_json, to_json
+from tests.releases import tiny
+
+
+@pytest.fixture(autouse=True)
+def _empty_home(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GENSTUDIO_HOME", str(tmp_path / "home"))
+
+
+def _folder(folder: Path, release: Release) -> Path:
+    write_text(folder / "release.json", to_json(release))
+    return folder
+
+
+@pytest.mark.parametrize("release", catalogue.OFFICIAL.values(), ids=lambda one: one.name)
+def test_official_releases_survive_their_json(release: Release) -> None:
+    assert from_json(to_json(release)) == release
+
+
+@pytest.mark.parametrize("release", catalogue.OFFICIAL.values(), ids=lambda one: one.name)
+def test_a_generator_names_a_tokenizer_with_its_codes(release: Release) -> None:
+    if release.tokenizer is None:
+        assert isinstance(release.config, MultiScaleVQConfig)
+        return
+    tokenizer = catalogue.find(release.tokenizer).config
+    assert (release.config.vocab, release.config.code_width) == (tokenizer.vocab, tokenizer.code_width)
+    assert len(release.config.sizes) == len(tokenizer.sizes)
+
+
+def test_the_published_recipe_ends_at_a_weight_of_two_and_a_half() -> None:
+    guidance = catalogue.find("var-d30").recipe.guidance
+    assert guidance is not None
+    assert (guidance.weight(0.0), guidance.weight(1.0)) == (1.0, 2.5)
+
+
+def test_nobody_invented_a_hash_or_a_licence() -> None:
+    for release in catalogue.OFFICIAL.values():
+        assert release.file is not None
+        assert release.file.sha256 is None
+        assert release.licence is None
+
+
+@pytest.mark.parametrize(
+    ("typo", "meant"), [("var-d61", "var-d16"), ("VAR-D20", "var-d20"), ("vqvae", "var-vqvae")]
+)
+def test_a_misspelt_name_gets_the_nearest(typo: str, meant: str) -> None:
+    with pytest.raises(GenstudioError, match=typo) as caught:
+        catalogue.find(typo)
+    assert meant in caught.value.hint
+    assert caught.value.code == Exit.USAGE
+
+
+def test_a_folder_is_found_by_its_path_and_in_the_cache_by_its_name(tmp_path: Path) -> None:
+    mine = tiny.release(tiny.GENERATOR, "mine")
+    folder = _folder(tmp_path / "runs" / "mine", mine)
+    assert catalogue.find(str(folder)) == replace(mine, folder=str(folder))
+    cached = _folder(tmp_path / "home" / "models" / "mine", mine)
+    assert catalogue.find("mine").folder == str(cached)
+    assert "mine" in [one.name for one in catalogue.every()]
+
+
+def test_a_tokenizer_beside_a_generator_is_named_relative_to_it(tmp_path: Path) -> None:
+    _folder(tmp_path / "run" / "tokenizer", tiny.release(tiny.VQ, "tok"))
+    folder = _folder(
+        tmp_path / "run" / "gen", replace(tiny.release(tiny.GENERATOR), tokenizer="../tokenizer")
+    )
+    named = catalogue.find(str(folder)).tokenizer
+    assert named is not None
+    assert catalogue.find(named).name == "tok"
+
+
+def test_class_names_of_a_user_travel_with_the_release() -> None:
+    mine = replace(tiny.release(tiny.GENERATOR), classes=("cat", "dog"))
+    assert from_json(to_json(mine)).classes == ("cat", "dog")
+
+
+def test_a_folder_that_is_no_release_says_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(GenstudioError, match=r"holds no release\.json") as caught:
+        catalogue.find(str(tmp_path))
+    assert caught.value.code == Exit.WEIGHTS
+    write_text(tmp_path / "release.json", to_json(tiny.release(tiny.VQ)).replace('"vocab"', '"vocabulary"'))
+    with pytest.raises(GenstudioError, match=r"is no release: config\.multiscale_vq\.vocab"):
+        catalogue.find(str(tmp_path))
+
+
+def test_bundled_folders_are_called_as_they_are_named() -> None:
+    root = catalogue.bundled_root()
+    assert root is not None
+    for path in root.glob("*/release.json"):
+        assert from_json(path.read_bytes()).name == path.parent.name
+
+
+def test_listing_needs_no_torch() -> None:
+    code = "import sys, genstudio.releases.catalogue as c; c.every(); print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"
