@@ -19,7 +19,7 @@ from genstudio.cli.train import train
 from genstudio.errors import Exit, GenstudioError
 
 # Typer brings its own click in newer versions and uses the installed one in older ones.
-UsageError = typer.BadParameter.__bases__[0]
+UsageError: type[Exception] = typer.BadParameter.__bases__[0]
 
 app = typer.Typer(
     name="genstudio",
@@ -45,7 +45,7 @@ def guarded(body: Callable[[], object], as_json: bool) -> int:
     """Run `body`; errors that users can mend become two lines (or JSON) and the exit code they carry."""
     try:
         result = body()
-        return result if isinstance(result, int) else Exit.OK
+        return result if isinstance(result, int) else int(Exit.OK)
     except GenstudioError as error:
         return _fail(error, as_json)
     except UsageError as error:

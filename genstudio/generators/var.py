@@ -52,7 +52,8 @@ class VAR(nn.Module):
 
     def condition(self, given: Given, null: bool) -> Cond:
         """Start slot and adaLN rows of labels [B]; `null` appends the unconditional rows."""
-        assert given.label_B is not None
+        if given.label_B is None:
+            raise ValueError("VAR is conditioned on labels; none were given.")
         label_R = given.label_B
         if null:
             label_R = torch.cat([label_R, torch.full_like(label_R, self.config.classes)])
@@ -63,7 +64,7 @@ class VAR(nn.Module):
 
     def embed(self, features_RnC: Tensor) -> Tensor:
         """Accumulated latents [R, n, code width] to the width of the transformer."""
-        return self.word_embed(features_RnC)
+        return self.word_embed(features_RnC.to(self.word_embed.weight.dtype))
 
     def forward(
         self, x_RnC: Tensor, feed: Feed, cond: Cond, cache: Cache | None = None, span: slice = ALL

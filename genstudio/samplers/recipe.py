@@ -63,11 +63,15 @@ class Recipe:
         top_p: float | None = None,
         temperature: float | None = None,
         smooth: bool | None = None,
+        steps: int | None = None,
     ) -> "Recipe":
         """The same recipe with single fields replaced; 0 for `top_k` or `top_p` switches a filter off.
 
-        Raises GenstudioError for values outside of their range, or a `cfg` where no guidance exists.
+        Raises GenstudioError for values outside of their range, and for fields that mean nothing here: a
+        `cfg` where no guidance exists, `steps` where the order alone says how many there are.
         """
+        if steps is not None:
+            raise GenstudioError("This model has no free number of steps.", "Leave --steps away.")
         recipe = self if smooth is None else replace(self, smooth=smooth)
         if cfg is not None:
             recipe = replace(recipe, guidance=self._guided(cfg))
@@ -83,10 +87,28 @@ class Recipe:
             filters = _put(filters, TopP(top_p)) if top_p else _without(filters, TopP)
         return replace(recipe, filters=tuple(filters))
 
+    def describe(self) -> str:
+        """One line for people: cfg 1.5 plus, top_k 900, top_p 0.96."""
+        guided = [f"cfg {self.guidance.cfg:g} ({self.guidance.ramp.kind})"] if self.guidance else []
+        kept = [_describe(one) for one in self.filters]
+        return ", ".join([*guided, *kept, *(["smooth"] if self.smooth else [])]) or "no guidance, no filter"
+
     def _guided(self, cfg: float) -> Guidance:
         if self.guidance is None:
             raise GenstudioError("This model has no guidance, so --cfg means nothing.", "Leave --cfg away.")
         return replace(self.guidance, cfg=cfg)
+
+
+def _describe(one: Filter) -> str:
+    match one:
+        case Temperature(value):
+            return f"temperature {value:g}"
+        case TopK(k):
+            return f"top_k {k}"
+        case TopP(p):
+            return f"top_p {p:g}"
+        case Allow(first, stop):
+            return f"ids {first} to {stop - 1}"
 
 
 def _check(fine: bool, flag: str, value: float, range_: str) -> None:

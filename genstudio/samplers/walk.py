@@ -44,9 +44,12 @@ class Job(NamedTuple):
 class Progress(Protocol):
     """What `run` reads of a state: finished codes of the slowest row, whether all is done, statistics."""
 
-    done: int
-    finished: bool
-    stats: dict[str, float]
+    @property
+    def done(self) -> int: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def stats(self) -> dict[str, float]: ...
 
 
 class Walk(Protocol[State]):

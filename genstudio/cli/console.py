@@ -1,0 +1,77 @@
+"""What commands say while they work: progress and notes on stderr, results alone on stdout.
+
+On a terminal a bar; elsewhere a plain line every few seconds, so that logs stay readable; nothing if quiet.
+"""
+
+import json
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+PLAIN_SECONDS = 10.0
+
+
+def emit(data: dict[str, Any]) -> None:
+    """The result of a command as the only JSON on stdout."""
+    print(json.dumps(data, ensure_ascii=False))
+
+
+def note(text: str, quiet: bool = False) -> None:
+    """A line on stderr."""
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
+class Meter:
+    """Progress of a run in pictures (fractions count), with speed and memory."""
+
+    def __init__(self, title: str, total: int, quiet: bool = False) -> None:
+        self.title, self.total, self.quiet = title, total, quiet
+        self.done = 0.0
+        self.started = self.spoke = time.monotonic()
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> "Meter":
+        if not self.quiet and sys.stderr.isatty():
+            self._bar = _bar()
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.total, facts="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def reach(self, done: float) -> None:
+        """Say that `done` pictures of the total are made."""
+        self.done = done
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, facts=self._facts())
+        elif not self.quiet and time.monotonic() - self.spoke > PLAIN_SECONDS:
+            self.spoke = time.monotonic()
+            note(f"{self.title}: {done:.0f} of {self.total}, {self._facts()}")
+
+    def _facts(self) -> str:
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        return f"{self.done / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+
+
+def memory_mb() -> float:
+    """Resident memory of this process."""
+    import psutil
+
+    return float(psutil.Process().memory_info().rss) / 1e6
+
+
+def _bar() -> "Progress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, TextColumn("{task.fields[facts]}"), console=Console(stderr=True))

@@ -1,0 +1,120 @@
+"""`genstudio reconstruct`: pictures through a tokenizer and back, with PSNR and SSIM.
+
+What a tokenizer loses no generator can bring back: look here first when pictures look soft.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+
+from genstudio.cli.console import emit
+from genstudio.errors import GenstudioError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+    from genstudio.releases.release import Release
+    from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+
+Model = Annotated[str, typer.Argument(help="A tokenizer, or a generator whose tokenizer is meant.")]
+Files = Annotated[list[Path] | None, typer.Argument(help="Pictures. Without: test pictures of --data.")]
+Data = Annotated[str, typer.Option("--data", help="fashion, emoji or a folder, when no picture is given.")]
+Count = Annotated[int, typer.Option("-n", "--num", min=1, help="Test pictures of --data.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the comparison.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def reconstruct(
+    model: Model,
+    files: Files = None,
+    data: Data = "fashion",
+    num: Count = 8,
+    device: Device = "auto",
+    output: Output = Path("out"),
+    json_: Json = False,
+) -> None:
+    """Send pictures through a tokenizer and back; originals above, reconstructions below.
+
+    genstudio reconstruct msvq-fashion -n 16
+
+    genstudio reconstruct var-vqvae cat.png dog.png
+    """
+    from genstudio.evaluation.reconstruction import psnr, ssim
+    from genstudio.media.grid import grid
+    from genstudio.media.pixels import to_float
+    from genstudio.media.png import save_png, unique_path
+
+    release, config = _tokenizer(model)
+    names, pixels_BCHW = _pictures(files, data, num, config)
+    again_BCHW = _round_trip(release, pixels_BCHW, device)
+    real, made = to_float(pixels_BCHW, release.pixels), to_float(again_BCHW, release.pixels)
+    decibels, likeness = psnr(real, made).tolist(), ssim(real, made).tolist()
+    path = unique_path(output / release.name / "reconstruction.png")
+    save_png(path, grid(_stacked(pixels_BCHW, again_BCHW), len(names)))
+    rows = zip(names, decibels, likeness, strict=True)
+    result: dict[str, Any] = {
+        "model": release.name,
+        "file": str(path),
+        "psnr": sum(decibels) / len(decibels),
+        "ssim": sum(likeness) / len(likeness),
+        "pictures": [{"picture": name, "psnr": p, "ssim": s} for name, p, s in rows],
+    }
+    if json_:
+        emit(result)
+    else:
+        print(f"{path}\nPSNR {result['psnr']:.2f} dB, SSIM {result['ssim']:.4f} over {len(names)} pictures")
+
+
+def _tokenizer(model: str) -> "tuple[Release, MultiScaleVQConfig]":
+    from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+    from genstudio.releases import catalogue
+    from genstudio.studio import tokenizer_of
+
+    release = catalogue.find(model)
+    if release.tokenizer is not None:
+        release = tokenizer_of(release)
+    if not isinstance(release.config, MultiScaleVQConfig):
+        raise GenstudioError(f"{release.name} is no tokenizer.", "Choose one: genstudio models.")
+    return release, release.config
+
+
+def _pictures(
+    files: list[Path] | None, data: str, num: int, config: "MultiScaleVQConfig"
+) -> "tuple[list[str], Tensor]":
+    """Names and uint8 pixels [B,C,H,W] at the size that the tokenizer was made for."""
+    import torch
+    from torchvision.transforms.functional import pil_to_tensor
+
+    from genstudio.data.folder import read_picture
+    from genstudio.data.sources import open_pictures
+
+    if files:
+        mode = "L" if config.channels == 1 else "RGB"
+        pixels = [pil_to_tensor(read_picture(file, config.pixels, mode)) for file in files]
+        return [str(file) for file in files], torch.stack(pixels)
+    source = open_pictures(data, "test", config.pixels, config.channels)
+    indices = list(range(min(num, len(source))))
+    return [f"{data} test {index}" for index in indices], source.pixels(indices)
+
+
+def _round_trip(release: "Release", pixels_BCHW: "Tensor", device: str) -> "Tensor":
+    import torch
+
+    from genstudio.media.pixels import to_float, to_uint8
+    from genstudio.releases import weights
+    from genstudio.runtime import Runtime
+
+    where = Runtime.choose(device).torch_device
+    tokenizer = cast("MultiScaleVQ", weights.load(release, where))
+    with torch.inference_mode():
+        codes = tokenizer.encode(to_float(pixels_BCHW, release.pixels).to(where))
+        return to_uint8(tokenizer.decode(tokenizer.latents(codes)), release.pixels).cpu()
+
+
+def _stacked(above_BCHW: "Tensor", below_BCHW: "Tensor") -> "Tensor":
+    import torch
+
+    return torch.cat([above_BCHW, below_BCHW])

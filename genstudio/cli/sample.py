@@ -1,0 +1,168 @@
+"""`genstudio sample`: pictures from a model, with the published recipe unless a flag says otherwise.
+
+Every picture is written as soon as its batch is decoded, so that an interrupted run keeps what it finished.
+The PNG holds the whole run; `--from` makes the same pixels again, in a batch of the same shape.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genstudio.cli.console import Meter, emit, note
+from genstudio.errors import GenstudioError
+
+if TYPE_CHECKING:
+    from genstudio.cli.outputs import Outputs
+    from genstudio.releases.release import Release
+    from genstudio.request import Request
+
+Model = Annotated[str | None, typer.Argument(help="Name or folder of a release. Default: the showpiece.")]
+Classes = Annotated[str | None, typer.Option("-c", "--class", help="Ids, ranges, names: 1,3-5,bag.")]
+Count = Annotated[int | None, typer.Option("-n", "--num", help="Pictures of each class.")]
+Seed = Annotated[str, typer.Option("--seed", help="7, or a list 1,5,9, or a range 0-63.")]
+Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
+TopKOption = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]
+TopPOption = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to this share; 0 is off.")]
+Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
+Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]
+Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures sampled together.")]
+Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")]
+Grid = Annotated[
+    bool | None, typer.Option("--grid/--no-grid", help="One picture of all [default: if several].")
+]
+Preview = Annotated[Path | None, typer.Option("--preview", help="Folder for one picture per step.")]
+From = Annotated[Path | None, typer.Option("--from", help="Make the picture in this PNG again.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run; load nothing.")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
+
+
+def sample(
+    model: Model = None,
+    classes: Classes = None,
+    num: Count = None,
+    seed: Seed = "0",
+    cfg: Cfg = None,
+    top_k: TopKOption = None,
+    top_p: TopPOption = None,
+    temperature: Heat = None,
+    steps: Steps = None,
+    smooth: Smooth = None,
+    batch: Batch = 16,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    compile_: Compile = False,
+    output: Output = Path("out"),
+    grid: Grid = None,
+    preview: Preview = None,
+    source: From = None,
+    dry_run: DryRun = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make pictures.
+
+    genstudio sample var-fashion -c bag,dress -n 4 --seed 0
+
+    genstudio sample --from out/var-fashion/008-000003.png
+    """
+    fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
+    if source is not None:
+        _refuse_with_source(model=model, classes=classes, num=num)
+        request, release = _replayed(source, {**fields, "smooth": smooth})
+    else:
+        request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth})
+    if dry_run:
+        emit(_plan(request, release, device, dtype))
+        return
+    from genstudio.cli.outputs import Outputs
+
+    wanted = Outputs(output / release.name, grid, preview)
+    result = _run(request, wanted, device, dtype, compile_, quiet or json_)
+    if json_:
+        emit(result)
+    else:
+        _say(result)
+
+
+def _asked(
+    model: str | None, classes: str | None, num: int | None, seed: str, batch: int, fields: dict[str, Any]
+) -> "tuple[Request, Release]":
+    """The request that the flags make."""
+    from genstudio.data.labels import names_of, parse_classes
+    from genstudio.releases import catalogue
+    from genstudio.request import Request, choose_pictures
+
+    release = catalogue.find(model) if model else catalogue.default()
+    count = getattr(release.config, "classes", None)
+    if release.tokenizer is None or count is None:
+        raise GenstudioError(f"{release.name} makes no pictures.", "Choose a generator: genstudio models.")
+    labels = parse_classes(classes, names_of(release.classes, count)) if classes else None
+    pictures = choose_pictures(labels, num, seed, count)
+    recipe = release.recipe.override(**fields)
+    return Request(model=model or release.name, pictures=pictures, recipe=recipe, batch=batch), release
+
+
+def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release]":
+    """The request that a PNG of ours holds, with single recipe fields replaced."""
+    from genstudio.media.png import read_spec
+    from genstudio.releases import catalogue
+    from genstudio.request import from_spec
+
+    request = from_spec(read_spec(source))
+    return replace(request, recipe=request.recipe.override(**fields)), catalogue.find(request.model)
+
+
+def _refuse_with_source(**given: object) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise GenstudioError(
+                f"--from already says the {name}.", "Give recipe fields and outputs alone beside --from."
+            )
+
+
+def _plan(request: "Request", release: "Release", device: str, dtype: str) -> dict[str, Any]:
+    """What would run, for --dry-run."""
+    from genstudio.request import spec
+
+    everything = range(len(request.pictures))
+    kept = tuple(filter(request.kept, everything))
+    return {**spec(request, everything, kept, {}), "title": release.title, "device": device, "dtype": dtype}
+
+
+def _run(
+    request: "Request", wanted: "Outputs", device: str, dtype: str, compile_: bool, quiet: bool
+) -> dict[str, Any]:
+    """Load, sample, write; what was written and how long it took."""
+    from genstudio.studio import Advance, Studio
+
+    start = time.perf_counter()
+    studio = Studio.load(request.model, device=device, dtype=dtype)
+    if compile_:
+        studio.compile()
+    loaded = time.perf_counter()
+    note(f"{studio.release.name} on {studio.runtime.describe()}, {request.recipe.describe()}", quiet)
+    with Meter("pictures", len(request.pictures), quiet) as meter:
+        for event in studio.stream(request):
+            if isinstance(event, Advance):
+                meter.reach(event.batch.start + len(event.batch) * event.done / event.total)
+                wanted.preview(event, request)
+            else:
+                wanted.save(event, request, studio.facts())
+    wanted.finish(request, studio.facts())
+    seconds = {"load": loaded - start, "sample": time.perf_counter() - loaded}
+    return {"model": studio.release.name, **wanted.report(), "seconds": seconds}
+
+
+def _say(result: dict[str, Any]) -> None:
+    files = [entry["file"] for entry in result["pictures"]]
+    print(result["grid"] or "\n".join(files))
+    count, seconds = len(files), result["seconds"]["sample"]
+    print(f"{count} pictures in {seconds:.1f} s, in {Path(files[0]).parent}" if files else "No pictures.")

@@ -1,0 +1,202 @@
+"""The walk of one picture: a request becomes codes, codes become pixels, pixels become uint8 pictures.
+
+`Studio` holds a generator with its tokenizer; `stream` drives the walk and tells what happens, `sample` just
+returns pictures. Commands, evaluation and training grids all go through `stream`.
+Shapes: B pictures, C channels, H x W pixels.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import torch
+from torch import Tensor
+
+from genstudio.cache.full import FullCache
+from genstudio.cache.spec import CacheSpec
+from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.var import VARConfig
+from genstudio.data.labels import names_of, parse_classes
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import digest
+from genstudio.generators.var import VAR
+from genstudio.media.pixels import to_uint8
+from genstudio.media.png import to_image
+from genstudio.releases import catalogue, weights
+from genstudio.releases.release import Release
+from genstudio.request import Request, Wanted, choose_pictures
+from genstudio.runtime import Runtime
+from genstudio.samplers.draws import VERSION as DRAWS_VERSION
+from genstudio.samplers.draws import KeyedDraws
+from genstudio.samplers.scale import ScaleWalk
+from genstudio.samplers.values import Codes, Given
+from genstudio.samplers.walk import Done, Job, Step, run
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+class Picture(NamedTuple):
+    """One finished picture: uint8 pixels, what it is, and the batch it was made in."""
+
+    pixels_CHW: Tensor
+    wanted: Wanted
+    name: str
+    position: int
+    batch: range
+
+    @property
+    def image(self) -> "Image":
+        """The picture as Pillow knows it."""
+        return to_image(self.pixels_CHW)
+
+
+class Advance(NamedTuple):
+    """Unit `step` of a batch is made; `preview()` decodes what is known now to uint8 [B,C,H,W]."""
+
+    batch: range
+    step: int
+    done: int
+    total: int
+    preview: Callable[[], Tensor]
+
+
+Event = Advance | Picture
+
+
+@dataclass
+class Studio:
+    """A generator, its tokenizer (always float32: rounding its latents costs pictures) and the machine."""
+
+    release: Release
+    generator: VAR
+    tokenizer: MultiScaleVQ
+    runtime: Runtime
+    digests: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, model: str | None = None, *, device: str = "auto", dtype: str = "auto") -> "Studio":
+        """Find a release by name or folder and fill its networks.
+
+        Raises GenstudioError for an unknown name, missing or unfit weights, a device that is not there.
+        """
+        runtime = Runtime.choose(device, dtype)
+        release = catalogue.find(model) if model else catalogue.default()
+        if not isinstance(release.config, VARConfig) or release.tokenizer is None:
+            hint = "Choose a generator: genstudio models."
+            raise GenstudioError(f"{release.name} is no generator; it makes no pictures.", hint)
+        other = tokenizer_of(release)
+        generator = weights.load(release, runtime.torch_device, runtime.torch_dtype)
+        tokenizer = weights.load(other, runtime.torch_device)
+        digests = {part.name: digest(weights.resolve(part)) for part in (release, other)}
+        return cls(release, cast(VAR, generator), cast(MultiScaleVQ, tokenizer), runtime, digests)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, by label."""
+        return names_of(self.release.classes, self.generator.config.classes)
+
+    def sample(
+        self,
+        classes: str | int | list[int] | None = None,
+        n: int | None = None,
+        seed: int | str = 0,
+        *,
+        batch: int = 16,
+        **recipe: Any,
+    ) -> list[Picture]:
+        """Pictures of the given classes; see `genstudio sample --help` for what the arguments mean.
+
+        `recipe` overrides single fields of the release's recipe: cfg, top_k, top_p, temperature, smooth.
+        """
+        labels = None if classes is None else self.labels(classes)
+        wanted = choose_pictures(labels, n, str(seed), len(self.classes))
+        recipe_used = self.release.recipe.override(**recipe)
+        request = Request(model=self.release.name, pictures=wanted, recipe=recipe_used, batch=batch)
+        return [event for event in self.stream(request) if isinstance(event, Picture)]
+
+    def compile(self) -> None:
+        """Compile every block of the generator; pictures stay the same up to rounding, only time changes."""
+        for block in self.generator.blocks:
+            block.compile()
+
+    def labels(self, classes: str | int | list[int]) -> tuple[int, ...]:
+        """Class ids from names, ids or ranges."""
+        text = classes if isinstance(classes, str) else ",".join(map(str, _listed(classes)))
+        return parse_classes(text, self.classes)
+
+    def stream(self, request: Request) -> Iterator[Event]:
+        """Sample batch by batch; an `Advance` per unit, a `Picture` as soon as its batch is decoded."""
+        for positions in request.batches():
+            if any(map(request.kept, positions)):
+                yield from self._batch(request, positions)
+
+    def facts(self) -> dict[str, Any]:
+        """What else belongs into a picture's metadata: weights, device, precision, versions."""
+        return {"weights": self.digests, "draws": DRAWS_VERSION, **self.runtime.facts()}
+
+    @torch.inference_mode()
+    def _batch(self, request: Request, positions: range) -> Iterator[Event]:
+        wanted = [request.pictures[position] for position in positions]
+        job = self._job(wanted, request)
+        walk = ScaleWalk(self.generator, self.tokenizer.pyramid)
+        for number, step in enumerate(run(walk, job)):
+            if isinstance(step, Done):
+                yield from self._pictures(self.decode(step.codes), request, positions)
+            else:
+                preview = partial(self._decode_preview, step)
+                yield Advance(positions, number, step.done, step.total, preview)
+
+    def decode(self, codes: Codes) -> Tensor:
+        """uint8 pixels [B,C,H,W] by the release's rule."""
+        with torch.inference_mode():
+            x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes))
+        return to_uint8(x_BCHW, self.release.pixels).cpu()
+
+    def _decode_preview(self, step: Step) -> Tensor:
+        return self.decode(step.preview())
+
+    def _job(self, wanted: list[Wanted], request: Request) -> Job:
+        device = self.runtime.torch_device
+        label_B = torch.tensor([one.label for one in wanted], device=device)
+        seed_B = torch.tensor([one.seed for one in wanted], device=device)
+        cache = partial(_full_cache, self.generator.config, self.runtime)
+        return Job(Given(label_B=label_B), seed_B, request.recipe, KeyedDraws(), cache)
+
+    def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
+        for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
+            if request.kept(position):
+                wanted = request.pictures[position]
+                yield Picture(pixels_CHW, wanted, self.classes[wanted.label], position, positions)
+
+
+def tokenizer_of(release: Release) -> Release:
+    """The tokenizer release of a generator, at the generator's own sizes (one file serves 256 and 512 px)."""
+    if release.tokenizer is None:
+        raise GenstudioError(
+            f"{release.name} names no tokenizer.", "Its release.json is damaged.", Exit.WEIGHTS
+        )
+    found = catalogue.find(release.tokenizer)
+    if not isinstance(found.config, MultiScaleVQConfig) or not isinstance(release.config, VARConfig):
+        raise GenstudioError(
+            f"{found.name} is no tokenizer for {release.name}.", "Correct its release.json.", Exit.WEIGHTS
+        )
+    return replace(found, config=replace(found.config, sizes=release.config.sizes))
+
+
+def _full_cache(config: VARConfig, runtime: Runtime, rows: int, capacity: int) -> FullCache:
+    spec = CacheSpec(
+        layers=config.depth,
+        rows=rows,
+        heads=config.heads,
+        head_dim=config.width // config.heads,
+        capacity=capacity,
+        dtype=runtime.dtype,
+    )
+    return FullCache(spec, runtime.torch_device)
+
+
+def _listed(classes: int | list[int]) -> list[int]:
+    return [classes] if isinstance(classes, int) else list(classes)
