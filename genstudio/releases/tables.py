@@ -1,0 +1,23 @@
+"""Which table of official names belongs to which kind of config."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from genstudio.errors import Exit, GenstudioError
+from genstudio.releases.release import Config
+from genstudio.releases.rename import Table
+from genstudio.releases.table_var import tokenizer_table, transformer_table
+
+TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
+    "var": transformer_table,
+    "multiscale_vq": tokenizer_table,
+}
+
+
+def table_for(config: Config) -> Table:
+    """The names of official files of that architecture. Raises GenstudioError where none were published."""
+    if config.kind not in TABLES:
+        raise GenstudioError(
+            f"Nobody published files for a {config.kind}.", "Use a folder that genstudio wrote.", Exit.WEIGHTS
+        )
+    return TABLES[config.kind](config)
