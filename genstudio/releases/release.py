@@ -72,7 +72,7 @@ class Release:
 
     `classes` names a label set (`genstudio.data.labels`) or lists the names themselves; `tokenizer` names the
     release that turns codes into pixels, None for a tokenizer itself; `folder` is set where the weights lie
-    beside a release.json.
+    beside a release.json, `sha256` is the hash of that file of weights.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Release:
     classes: str | tuple[str, ...] | None = None
     reported: tuple[Score, ...] = ()
     folder: str | None = None
+    sha256: str | None = None
 
     @property
     def method(self) -> str:

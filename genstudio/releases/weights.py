@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
@@ -22,14 +22,14 @@ from torch import Tensor, nn
 
 from genstudio import registry
 from genstudio.errors import Exit, GenstudioError
-from genstudio.files import atomic, home, write_text
+from genstudio.files import atomic, digest, write_text
 from genstudio.releases.catalogue import RELEASE
 from genstudio.releases.header import damaged, read_header
 from genstudio.releases.misfit import compare
+from genstudio.releases.places import MODEL
+from genstudio.releases.places import resolve as resolve
 from genstudio.releases.release import Release, to_json
 from genstudio.releases.storage import Storage, pack, unpack
-
-MODEL = "model.safetensors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,6 @@ def load(
     """The network of a release, filled, in eval mode. Raises GenstudioError (exit code 3) where it cannot."""
     tensors = read(resolve(release), device, dtype)
     return fill(registry.build(release.config), tensors, release.name).to(device).eval()
-
-
-def resolve(release: Release) -> Path:
-    """The file of weights: beside the release.json of the release, else in the cache of imported weights."""
-    path = (Path(release.folder) if release.folder else cache_folder(release)) / MODEL
-    if path.is_file():
-        return path
-    size = f" ({release.file.size / 1e9:.1f} GB)" if release.file and release.file.size else ""
-    raise GenstudioError(f"{release.name} is not on this machine{size}.", _remedy(release), Exit.WEIGHTS)
-
-
-def cache_folder(release: Release) -> Path:
-    """Where imported weights of a release are kept."""
-    return home() / "models" / release.name
 
 
 def read(
@@ -91,9 +77,9 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Mod
 
 
 def save_release(folder: Path, network: nn.Module, release: Release, storage: Storage = "float32") -> None:
-    """Write a folder that `genstudio sample FOLDER` takes: the weights first, then the release.json."""
+    """Write a folder that `genstudio sample` takes: the weights, then the release.json with their hash."""
     save(folder / MODEL, network, release, storage)
-    write_text(folder / RELEASE, to_json(release))
+    write_text(folder / RELEASE, to_json(replace(release, sha256=digest(folder / MODEL))))
 
 
 def save(path: Path, network: nn.Module, release: Release, storage: Storage = "float32") -> None:
@@ -127,13 +113,3 @@ def _as_os_error(error: SafetensorError) -> OSError:
     found = re.search(r"os error (\d+)", str(error))
     number = int(found[1]) if found else errno.EIO
     return OSError(number, os.strerror(number))
-
-
-def _remedy(release: Release) -> str:
-    if release.file is None:
-        return f"Its weights belong at {Path(release.folder or cache_folder(release)) / MODEL}."
-    name = release.file.name
-    return (
-        f"Get {name} from {release.file.hub} on the hub, then run: "
-        f"genstudio models import {name} --as {release.name}"
-    )

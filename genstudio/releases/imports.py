@@ -1,0 +1,112 @@
+"""An official file becomes one safetensors file under our names, in the cache of imported weights.
+
+Strict: every tensor is used, or checked against the architecture, or named as dropped. The file keeps the
+release, the name and the hash of what it was made from. A published hash is compared; where there is none,
+the first hash seen under a file name is recorded and later ones are compared with it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from genstudio import registry
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import digest
+from genstudio.releases import records, weights
+from genstudio.releases.catalogue import OFFICIAL
+from genstudio.releases.pickles import read_official
+from genstudio.releases.places import expected
+from genstudio.releases.release import Release
+from genstudio.releases.rename import Converted, UnfitError, from_official
+from genstudio.releases.sightings import identify, name_of
+from genstudio.releases.tables import table_for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an import did. `hash` says whether the hash was published, recorded now, or as recorded before."""
+
+    release: str
+    path: str
+    sha256: str
+    hash: str
+    tensors: int
+    parameters: int
+    checked: tuple[str, ...]
+    dropped: tuple[str, ...]
+
+
+def import_file(path: Path, release: Release) -> Report:
+    """Convert `path` (.pth, .pt, .safetensors) as `release` and store it; memory stays mapped to the file.
+
+    Raises GenstudioError (exit code 3) for a damaged or unfit file, exit code 5 for a hash that differs.
+    """
+    official = read_official(path, release.packing)
+    converted = convert(official, release, path)
+    sha256 = digest(path)
+    verdict = _check_hash(path, release, sha256)
+    target = expected(release)
+    weights.write(target, converted.tensors, release, origin=weights.Origin(path.name, sha256))
+    records.record(f"{release.name}/{target.name}", digest(target))
+    return Report(
+        release=release.name,
+        path=str(target),
+        sha256=sha256,
+        hash=verdict,
+        tensors=len(converted.tensors),
+        parameters=sum(tensor.numel() for tensor in converted.tensors.values()),
+        checked=converted.checked,
+        dropped=converted.dropped,
+    )
+
+
+def convert(official: dict[str, Tensor], release: Release, path: Path) -> Converted:
+    """Official tensors under our names; an unfit file raises an error that says what it looks like."""
+    try:
+        return from_official(official, table_for(release.config), registry.shapes(release.config))
+    except UnfitError as error:
+        raise _diagnosed(error, official, release, path) from error
+
+
+def _diagnosed(
+    error: UnfitError, official: dict[str, Tensor], release: Release, path: Path
+) -> GenstudioError:
+    sighting = identify(official)
+    if sighting is None:
+        message, hint = (
+            f"{path} does not fit {release.name}: {error.misfit}.",
+            "It is of a model unknown here.",
+        )
+    elif sighting.fits(release):
+        message = f"{path} looks like {release.name}, but does not fit: {error.misfit}."
+        hint = "Download the file again, from the source that `genstudio models show` names."
+    elif name := name_of(sighting, OFFICIAL.values()):
+        message = f"{path} looks like {name}; you asked for {release.name}."
+        hint = f"Run: genstudio models import {path} --as {name}"
+    else:
+        message = f"{path} looks like {sighting}; you asked for {release.name}."
+        hint = "No release in the catalogue has these numbers: see `genstudio models`."
+    return GenstudioError(message, hint, Exit.WEIGHTS)
+
+
+def _check_hash(path: Path, release: Release, sha256: str) -> str:
+    """How the hash of an official file stands. Raises GenstudioError (exit code 5) if it is another one."""
+    official = release.file
+    if official is None or path.name != official.name:
+        return "not compared: the file has another name than the official one"
+    what = f"{official.hub}/{official.name}"
+    wanted = official.sha256 or records.known(what)
+    if wanted is None:
+        records.record(what, sha256)
+        return "seen for the first time and recorded"
+    source, hint = ("published", "Download it again.") if official.sha256 else ("seen first", _trust(what))
+    if wanted != sha256:
+        raise GenstudioError(
+            f"{path} is not the file that was {source} ({wanted[:12]}...).", hint, Exit.CHECK
+        )
+    return f"as {source}"
+
+
+def _trust(what: str) -> str:
+    return f"If you trust this file, remove {what} from {records.records_file()} and import again."

@@ -1,0 +1,148 @@
+"""Official files become ours, strictly; a file that is something else is told what it looks like."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from genstudio import registry
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import digest
+from genstudio.releases import catalogue, weights
+from genstudio.releases.header import read_header
+from genstudio.releases.imports import import_file
+from genstudio.releases.places import place, resolve
+from genstudio.releases.release import Config, File, Packing, Release
+from genstudio.releases.rename import to_official
+from genstudio.releases.tables import table_for
+from tests.releases import tiny
+
+
+@pytest.fixture(autouse=True)
+def _empty_home(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GENSTUDIO_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def release() -> Release:
+    return replace(
+        tiny.release(tiny.GENERATOR, "var-tiny"),
+        file=File(hub="someone/var", name="var_tiny.pth"),
+        packing=Packing(unwrap=(("trainer", "var_wo_ddp"),)),
+    )
+
+
+def _official(config: Config, seed: int = 0) -> dict[str, Tensor]:
+    return to_official(tiny.network(config, seed).state_dict(), table_for(config))
+
+
+def _hollow(name: str) -> dict[str, Tensor]:
+    """The official tensors of a release in their shapes, each a single stored zero."""
+    config = catalogue.find(name).config
+    zero = torch.zeros(())
+    ours = {key: zero.expand(shape) for key, shape in registry.shapes(config).items()}
+    return to_official(ours, table_for(config))
+
+
+@pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "training"])
+def test_an_import_loads_as_the_same_network(wrapped: bool, release: Release, tmp_path: Path) -> None:
+    path = tmp_path / "var_tiny.pth"
+    official = _official(tiny.GENERATOR)
+    torch.save({"trainer": {"var_wo_ddp": official}} if wrapped else official, path)
+    report = import_file(path, release)
+    assert place(release) == "imported"
+    network, original = weights.load(release), tiny.network(tiny.GENERATOR)
+    for name, value in original.state_dict().items():
+        assert torch.equal(network.state_dict()[name], value)
+    assert (report.tensors, report.checked[0], report.dropped) == (34, "lvl_1L", ())
+    studio = read_header(resolve(release)).studio
+    assert studio["origin"] == {"file": "var_tiny.pth", "sha256": digest(path)}
+    assert studio["release"]["name"] == "var-tiny"
+
+
+def test_a_mirror_as_safetensors_gives_the_same_numbers(release: Release, tmp_path: Path) -> None:
+    torch.save(_official(tiny.GENERATOR), tmp_path / "var_tiny.pth")
+    import_file(tmp_path / "var_tiny.pth", release)
+    first = weights.read(resolve(release))
+    save_file(_official(tiny.GENERATOR), tmp_path / "mirror.safetensors")
+    report = import_file(tmp_path / "mirror.safetensors", release)
+    assert report.hash.startswith("not compared")
+    second = weights.read(resolve(release))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_statistics_of_the_tokenizer_are_named_as_dropped(tmp_path: Path) -> None:
+    torch.save(_official(tiny.VQ), tmp_path / "vae.pth")
+    assert import_file(tmp_path / "vae.pth", tiny.release(tiny.VQ)).dropped == ("quantize.ema_vocab_hit_SV",)
+
+
+def test_the_first_hash_is_recorded_and_another_one_refused(release: Release, tmp_path: Path) -> None:
+    path = tmp_path / "var_tiny.pth"
+    torch.save(_official(tiny.GENERATOR), path)
+    assert import_file(path, release).hash == "seen for the first time and recorded"
+    assert import_file(path, release).hash == "as seen first"
+    torch.save(_official(tiny.GENERATOR, seed=1), path)
+    with pytest.raises(GenstudioError, match="is not the file that was seen first") as caught:
+        import_file(path, release)
+    assert caught.value.code == Exit.CHECK
+    assert "first-seen.json" in caught.value.hint
+
+
+def test_a_published_hash_is_compared(release: Release, tmp_path: Path) -> None:
+    path = tmp_path / "var_tiny.pth"
+    torch.save(_official(tiny.GENERATOR), path)
+    known = replace(release, file=replace(release.file, sha256=digest(path)))
+    assert import_file(path, known).hash == "as published"
+    other = replace(release, file=replace(release.file, sha256="0" * 64))
+    with pytest.raises(GenstudioError, match="is not the file that was published"):
+        import_file(path, other)
+
+
+@pytest.mark.parametrize("real", ["var-d20", "var-d36-512", "var-d16-plain", "var-vqvae"])
+def test_a_file_of_another_release_is_recognised(real: str, tmp_path: Path) -> None:
+    """Shapes, names and the level buffer tell every official release apart, plain attention included."""
+    path = tmp_path / "weights.pth"
+    torch.save(_hollow(real), path)
+    with pytest.raises(GenstudioError) as caught:
+        import_file(path, catalogue.find("var-d16"))
+    assert caught.value.message == f"{path} looks like {real}; you asked for var-d16."
+    assert caught.value.hint == f"Run: genstudio models import {path} --as {real}"
+    assert caught.value.code == Exit.WEIGHTS
+
+
+def test_a_network_of_no_release_is_described(release: Release, tmp_path: Path) -> None:
+    deeper = replace(tiny.GENERATOR, depth=3, classes=12, shared_adaln=True)
+    torch.save(_official(deeper), tmp_path / "w.pth")
+    with pytest.raises(GenstudioError, match=r"depth 3, width 64, 12 classes, 21 slots.* shared adaLN"):
+        import_file(tmp_path / "w.pth", release)
+    assert place(release) == "missing"
+
+
+def test_a_right_but_incomplete_file_names_what_is_missing(release: Release, tmp_path: Path) -> None:
+    official = _official(tiny.GENERATOR)
+    del official["blocks.1.ffn.fc2.bias"]
+    torch.save(official, tmp_path / "w.pth")
+    with pytest.raises(
+        GenstudioError, match=r"looks like var-tiny, but .* 1 missing \(blocks\.1\.ffn\.fc2\.bias\)"
+    ):
+        import_file(tmp_path / "w.pth", release)
+
+
+def test_unknown_tensors_are_counted_not_dumped(release: Release, tmp_path: Path) -> None:
+    torch.save({f"layer.{i}.weight": torch.zeros(2) for i in range(500)}, tmp_path / "w.pth")
+    with pytest.raises(GenstudioError, match="500 unknown") as caught:
+        import_file(tmp_path / "w.pth", release)
+    assert len(caught.value.message) < 500
+
+
+def test_the_record_is_plain_json(release: Release, tmp_path: Path) -> None:
+    path = tmp_path / "var_tiny.pth"
+    torch.save(_official(tiny.GENERATOR), path)
+    import_file(path, release)
+    record = json.loads((tmp_path / "home" / "first-seen.json").read_text())
+    assert record["someone/var/var_tiny.pth"] == digest(path)
+    assert record["var-tiny/model.safetensors"] == digest(resolve(release))
