@@ -14,7 +14,7 @@ from .select import Kernels
 
 MULTIPLIER = 0xD6E8FEB86659FD93 - 2**64
 HALF = 0xFFFFFFFF
-PIECE = 1 << 16  # 512 kB of int64: the passes of one piece stay in the cache of a CPU core
+PIECE = 1 << 15  # 256 kB stay in the cache of a core, below the size at which torch starts threads
 
 
 def keyed_bits(state_R: Tensor, elements: int, kernels: Kernels) -> Tensor:
