@@ -1,0 +1,88 @@
+"""Codes of a whole set of pictures, encoded once and kept on disk.
+
+The file's name is a hash of everything that decides the codes: the tokenizer's weights and config, the
+pictures' fingerprint, and whether mirrored pictures were encoded too. Written atomically.
+Shapes: N pictures, L codes of a picture, B a batch.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from genstudio.data.sources import Pictures, batches
+from genstudio.files import atomic
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.training.objectives.base import to_unit
+
+ENCODED = 256
+
+
+@dataclass(frozen=True, slots=True)
+class CodeBook:
+    """Ids of all scales in a row, and the labels; `flipped_NL` are the codes of the mirrored pictures."""
+
+    key: str
+    ids_NL: Tensor
+    flipped_NL: Tensor | None
+    label_N: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids_NL)
+
+    def to(self, device: torch.device) -> "CodeBook":
+        """The same codes on a device."""
+        flipped_NL = None if self.flipped_NL is None else self.flipped_NL.to(device)
+        ids_NL, label_N = self.ids_NL.to(device), self.label_N.to(device)
+        return replace(self, ids_NL=ids_NL, flipped_NL=flipped_NL, label_N=label_N)
+
+    def take(self, index_B: Tensor, flip_B: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Codes int64 [B,L] and labels [B] of these pictures, mirrored where `flip_B` says so."""
+        ids_BL = self.ids_NL[index_B]
+        if flip_B is not None:
+            assert self.flipped_NL is not None
+            ids_BL = torch.where(flip_B[:, None], self.flipped_NL[index_B], ids_BL)
+        return ids_BL.long(), self.label_N[index_B]
+
+
+def encoded(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool, folder: Path) -> CodeBook:
+    """The codes of all pictures, from `folder` where they were encoded before."""
+    key = cache_key(tokenizer, pictures, flip)
+    path = folder / f"{key}.safetensors"
+    if not path.is_file():
+        stored = _encode(tokenizer, pictures, flip)
+        with atomic(path) as temporary:
+            save_file(stored, temporary)
+    stored = load_file(path)
+    return CodeBook(key, stored["ids"], stored.get("flipped"), stored["labels"])
+
+
+def cache_key(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool) -> str:
+    """32 hex digits that change when any code may change."""
+    about = {"config": asdict(tokenizer.config), "pictures": pictures.fingerprint, "flip": flip}
+    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, value in sorted(tokenizer.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()[:32]
+
+
+@torch.no_grad()
+def _encode(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool) -> dict[str, Tensor]:
+    device = next(tokenizer.parameters()).device
+    dtype = torch.int16 if tokenizer.config.vocab <= torch.iinfo(torch.int16).max + 1 else torch.int32
+    ids: list[Tensor] = []
+    flipped: list[Tensor] = []
+    labels: list[Tensor] = []
+    for index_n in batches(pictures, ENCODED):
+        x_BCHW = to_unit(pictures.pixels(index_n), device)
+        ids.append(torch.cat(tokenizer.encode(x_BCHW).data, dim=1).to("cpu", dtype))
+        if flip:
+            flipped.append(torch.cat(tokenizer.encode(x_BCHW.flip(-1)).data, dim=1).to("cpu", dtype))
+        labels.append(pictures.labels(index_n))
+    made = {"ids": torch.cat(ids), "labels": torch.cat(labels)}
+    return {**made, "flipped": torch.cat(flipped)} if flip else made

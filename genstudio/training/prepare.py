@@ -1,0 +1,167 @@
+"""What a recipe needs before its first step: pictures opened, networks at their initial weights, all checked.
+
+Sizes that two sides must share (pictures and network, generator and tokenizer) are compared here, so that a
+recipe that does not fit says so in its own words.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from genstudio import registry
+from genstudio.data.sources import Pictures, open_pictures
+from genstudio.errors import GenstudioError
+from genstudio.files import home
+from genstudio.generators.var import VAR
+from genstudio.releases import catalogue, weights
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.training import recipe as recipes
+from genstudio.training.codes import encoded
+from genstudio.training.initial import adopt, initialise
+from genstudio.training.objectives.adversarial import Critic
+from genstudio.training.objectives.base import Objective
+from genstudio.training.objectives.classifier import ClassifierObjective
+from genstudio.training.objectives.tokenizer import TokenizerObjective
+from genstudio.training.objectives.var import NextScaleObjective
+from genstudio.training.recipe import TrainingRecipe
+
+Say = Callable[[str], None]
+CRITIC_SEED = 1  # added to the run's seed, so that the critic does not start from the tokenizer's numbers
+
+
+class Setup(NamedTuple):
+    """What every objective is made from."""
+
+    recipe: TrainingRecipe
+    network: nn.Module
+    train: Pictures
+    test: Pictures
+    device: torch.device
+    say: Say
+
+
+def prepare(recipe: TrainingRecipe, device: torch.device, say: Say) -> Objective:
+    """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
+    data = recipe.data
+    train_set = open_pictures(data.source, "train", data.pixels, data.channels)
+    test_set = open_pictures(data.source, "test", data.pixels, data.channels)
+    say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
+    _check_data(recipe, train_set)
+    network = _network(recipe, say).to(device)
+    return _OBJECTIVES[recipe.objective.kind](Setup(recipe, network, train_set, test_set, device, say))
+
+
+def _reconstruction(setup: Setup) -> Objective:
+    recipe, device, settings = setup.recipe, setup.device, setup.recipe.objective
+    if not isinstance(setup.network, MultiScaleVQ) or not isinstance(settings, recipes.Reconstruction):
+        raise _unfit(recipe)
+    critic = extractor = None
+    if settings.adversarial > 0:
+        critic = Critic(recipe.data.channels, settings.critic_width)
+        initialise(critic, recipe.run.seed + CRITIC_SEED).to(device)
+    if settings.perceptual > 0 and settings.extractor is not None:
+        extractor = weights.load(catalogue.find(settings.extractor), device).requires_grad_(False)
+    return TokenizerObjective(
+        setup.network, settings, setup.train, setup.test, recipe.data.flip, device, critic, extractor
+    )
+
+
+def _next_scale(setup: Setup) -> Objective:
+    recipe, settings = setup.recipe, setup.recipe.objective
+    if not isinstance(setup.network, VAR) or not isinstance(settings, recipes.NextScale):
+        raise _unfit(recipe)
+    assert recipe.tokenizer is not None
+    release = catalogue.find(recipe.tokenizer.release)
+    tokenizer = weights.load(release, setup.device).requires_grad_(False)
+    if not isinstance(tokenizer, MultiScaleVQ):
+        raise GenstudioError(
+            f"{release.name} is a {release.method}, not a multi-scale tokenizer.", "Set tokenizer.release."
+        )
+    _check_tokenizer(setup.network, tokenizer, recipe)
+    setup.say(f"encoding with {release.name}, unless that was done before")
+    folder = home() / "codes"
+    train_codes = encoded(tokenizer, setup.train, recipe.data.flip, folder)
+    test_codes = encoded(tokenizer, setup.test, False, folder)
+    return NextScaleObjective(
+        setup.network, tokenizer, settings.label_drop, train_codes, test_codes, setup.device
+    )
+
+
+def _classification(setup: Setup) -> Objective:
+    recipe, settings = setup.recipe, setup.recipe.objective
+    if recipe.network.kind != "classifier" or not isinstance(settings, recipes.Classification):
+        raise _unfit(recipe)
+    return ClassifierObjective(
+        setup.network, settings, setup.train, setup.test, recipe.data.flip, setup.device
+    )
+
+
+_OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
+    "reconstruction": _reconstruction,
+    "next_scale": _next_scale,
+    "classification": _classification,
+}
+
+
+def _network(recipe: TrainingRecipe, say: Say) -> nn.Module:
+    network = initialise(registry.build(recipe.network, "cpu"), recipe.run.seed)
+    if recipe.run.init is None:
+        return network
+    release = catalogue.find(recipe.run.init)
+    if differing := _differing(recipe.network, release.config):
+        raise GenstudioError(
+            f"{release.name} cannot start this run: {', '.join(differing)} differ.",
+            "Give the recipe's [network] the numbers of that model, or leave --init away.",
+        )
+    fresh = adopt(network, weights.load(release).state_dict())
+    say(f"starting from {release.name}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
+    return network
+
+
+def _differing(config: Any, other: Any) -> list[str]:
+    """Architecture numbers that differ; another count of classes is fine, those rows are learned anew."""
+    if config.kind != other.kind:
+        return ["kind"]
+    names = [one.name for one in fields(config) if one.name != "classes"]
+    return [name for name in names if getattr(config, name) != getattr(other, name)]
+
+
+def _check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:
+    classes = getattr(recipe.network, "classes", len(pictures.classes))
+    if classes != len(pictures.classes):
+        raise GenstudioError(
+            f"The network has {classes} classes, {recipe.data.source} has {len(pictures.classes)}.",
+            f"Try --set network.classes={len(pictures.classes)}.",
+        )
+    _check_size(recipe, recipe.network, "network")
+
+
+def _check_tokenizer(network: VAR, tokenizer: MultiScaleVQ, recipe: TrainingRecipe) -> None:
+    for name in ("vocab", "code_width", "sizes"):
+        ours, theirs = getattr(network.config, name), getattr(tokenizer.config, name)
+        if ours != theirs:
+            raise GenstudioError(
+                f"The generator has {name} {ours}, its tokenizer has {theirs}.",
+                f"Set network.{name} to the tokenizer's.",
+            )
+    _check_size(recipe, tokenizer.config, "tokenizer")
+
+
+def _check_size(recipe: TrainingRecipe, config: Any, what: str) -> None:
+    for name in ("pixels", "channels"):
+        ours, theirs = getattr(recipe.data, name), getattr(config, name, None)
+        if theirs is not None and ours != theirs:
+            raise GenstudioError(
+                f"The recipe's data has {name} {ours}, its {what} has {theirs}.",
+                f"Make data.{name} {theirs}.",
+            )
+
+
+def _unfit(recipe: TrainingRecipe) -> GenstudioError:
+    return GenstudioError(
+        f"The objective {recipe.objective.kind} does not train a {recipe.network.kind}.",
+        "Change the recipe's [objective] kind.",
+    )

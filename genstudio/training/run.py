@@ -1,0 +1,85 @@
+"""From a recipe to a release: prepare, train, and write the folder that `genstudio sample` takes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from genstudio.errors import Exit, GenstudioError
+from genstudio.files import atomic
+from genstudio.releases import weights
+from genstudio.releases.release import Release
+from genstudio.training.loop import Loop, Status, Watch
+from genstudio.training.metrics import open_board
+from genstudio.training.prepare import Say, prepare
+from genstudio.training.recipe import TrainingRecipe
+
+PER_ROW = 8
+
+
+class Summary(NamedTuple):
+    """What a finished run has to say for itself."""
+
+    folder: str
+    steps: int
+    minutes: float
+    losses: dict[str, Any]
+    test: dict[str, float]
+
+
+def train(
+    recipe: TrainingRecipe,
+    folder: Path,
+    device: torch.device,
+    *,
+    tensorboard: bool = False,
+    report: Callable[[Status], None] | None = None,
+    say: Say = lambda _: None,
+    picture: Callable[[nn.Module], Tensor] | None = None,
+) -> Summary:
+    """Train what the recipe describes, or go on where `folder` holds a checkpoint of the same recipe.
+
+    `report` hears of every step, `say` of what happens before the first; `picture` makes the sample grid of a
+    generator from its network, x [n,C,H,W] in [-1, 1]. Raises GenstudioError for whatever does not fit.
+    """
+    objective = prepare(recipe, device, say)
+    folder.mkdir(parents=True, exist_ok=True)
+    board = open_board(folder) if tensorboard else None
+    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, picture, board))
+    try:
+        record = loop.run()
+    except torch.OutOfMemoryError as error:
+        passes = recipe.run.accumulate
+        raise GenstudioError(
+            f"The device ran out of memory with {recipe.run.batch // passes} pictures in one pass.",
+            f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
+            Exit.MEMORY,
+        ) from error
+    weights.save_release(folder, loop.released, as_release(recipe), recipe.release.storage)
+    return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), record, loop.evaluate())
+
+
+def as_release(recipe: TrainingRecipe) -> Release:
+    """The release that a finished run writes."""
+    out = recipe.release
+    return Release(
+        name=recipe.run.name,
+        title=out.title,
+        config=recipe.network,
+        licence=out.licence,
+        source=out.source,
+        tokenizer=recipe.tokenizer.release if recipe.tokenizer else None,
+        recipe=recipe.sampling,
+        classes=out.classes,
+    )
+
+
+def write_grid(path: Path, x_BCHW: Tensor) -> None:
+    """Write pictures in [-1, 1] as one PNG, eight to a row."""
+    from torchvision.utils import make_grid, save_image
+
+    with atomic(path) as temporary:
+        grid = make_grid(x_BCHW.float().cpu().clamp(-1, 1), nrow=PER_ROW, padding=1).add(1).div(2)
+        save_image(grid, temporary, format="png")
