@@ -1,0 +1,47 @@
+"""The classifier: size, shapes, independence of rows, and that it learns."""
+
+import torch
+from torch.nn import functional as F
+
+from genstudio import registry
+from genstudio.configs.features import ClassifierConfig
+from genstudio.evaluation.classifier import Classifier
+
+FASHION = ClassifierConfig(channels=1, pixels=32, width=16, features=128, classes=10)
+ODD = ClassifierConfig(channels=3, pixels=20, width=6, features=5, classes=4)
+
+
+def test_the_bundled_size_is_small() -> None:
+    assert sum(tensor.numel() for tensor in registry.build(FASHION).parameters()) == 202_170
+
+
+def test_shapes_and_signs() -> None:
+    network = Classifier(ODD).eval()
+    x_BCHW = torch.rand(2, 3, 20, 20) * 2 - 1
+    scores = network(x_BCHW)
+    assert scores.features.shape == (2, 5) and scores.logits.shape == (2, 4)
+    assert (scores.features >= 0).all()
+    assert [tuple(one.shape[1:]) for one in network.maps(x_BCHW)] == [(6, 10, 10), (12, 5, 5), (24, 2, 2)]
+
+
+def test_rows_do_not_influence_each_other_in_training_mode_either() -> None:
+    network = Classifier(ODD).double().train()
+    x_BCHW = torch.rand(4, 3, 20, 20, dtype=torch.float64) * 2 - 1
+    torch.testing.assert_close(network(x_BCHW).logits[1:2], network(x_BCHW[1:2]).logits)
+
+
+def test_it_learns_to_tell_left_from_right() -> None:
+    torch.manual_seed(0)
+    config = ClassifierConfig(channels=1, pixels=16, width=4, features=8, classes=2)
+    network = Classifier(config)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-2)
+    label_B = torch.arange(32) % 2
+    x_BCHW = torch.randn(32, 1, 16, 16) * 0.5
+    x_BCHW[label_B == 0, :, :, :8] += 0.5
+    x_BCHW[label_B == 1, :, :, 8:] += 0.5
+    for _ in range(20):
+        loss = F.cross_entropy(network(x_BCHW).logits, label_B)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert (network(x_BCHW).logits.argmax(1) == label_B).float().mean() > 0.95
