@@ -71,9 +71,13 @@ class MultiScaleVQ(nn.Module):
         return self.decoder(self.post_quant_conv(f_BChw))
 
     def forward(self, x_BCHW: Tensor) -> Reconstruction:
-        """The training pass: gradients pass the quantiser straight through."""
+        """The training pass: gradients pass the quantiser straight through.
+
+        Under autocast the quantiser stays in float32: bf16 residuals would choose other codes than sampling.
+        """
         f_BChw = self.features(x_BCHW)
-        straight_BChw, loss, codes, residuals = self.quantize(f_BChw)
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.float())
         return Reconstruction(self.decode_unclamped(straight_BChw), loss, codes, residuals)
 
 
