@@ -162,7 +162,7 @@ class Studio:
         device = self.runtime.torch_device
         label_B = torch.tensor([one.label for one in wanted], device=device)
         seed_B = torch.tensor([one.seed for one in wanted], device=device)
-        cache = partial(_full_cache, self.generator.config, self.runtime)
+        cache = partial(_full_cache, self.generator)
         return Job(Given(label_B=label_B), seed_B, request.recipe, KeyedDraws(), cache)
 
     def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
@@ -186,16 +186,17 @@ def tokenizer_of(release: Release) -> Release:
     return replace(found, config=replace(found.config, sizes=release.config.sizes))
 
 
-def _full_cache(config: VARConfig, runtime: Runtime, rows: int, capacity: int) -> FullCache:
+def _full_cache(generator: VAR, rows: int, capacity: int) -> FullCache:
+    config, weight = generator.config, generator.head.weight
     spec = CacheSpec(
         layers=config.depth,
         rows=rows,
         heads=config.heads,
         head_dim=config.width // config.heads,
         capacity=capacity,
-        dtype=runtime.dtype,
+        dtype=str(weight.dtype).removeprefix("torch."),
     )
-    return FullCache(spec, runtime.torch_device)
+    return FullCache(spec, weight.device)
 
 
 def _listed(classes: int | list[int]) -> list[int]:

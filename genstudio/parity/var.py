@@ -20,6 +20,7 @@ from genstudio.generators.var import VAR, teacher_forced
 from genstudio.parity.fixture import Fixture
 from genstudio.releases.release import Config
 from genstudio.releases.rename import from_official
+from genstudio.releases.tables import table_for
 from genstudio.releases.weights import fill
 from genstudio.samplers import filters
 from genstudio.samplers.draws import KeyedDraws, Use
@@ -165,8 +166,8 @@ def _picture(tokenizer: MultiScaleVQ, codes: Codes) -> Tensor:
 
 
 def _filled(config: Config, official: dict[str, Tensor]) -> torch.nn.Module:
-    network = fill(registry.build(config), from_official(official, config), "the fixture")
-    return network.eval()
+    converted = from_official(official, table_for(config), registry.shapes(config))
+    return fill(registry.build(config), converted.tensors, "the fixture").eval()
 
 
 def _tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
