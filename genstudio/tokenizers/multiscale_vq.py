@@ -77,7 +77,7 @@ class MultiScaleVQ(nn.Module):
         """
         f_BChw = self.features(x_BCHW)
         with torch.autocast(x_BCHW.device.type, enabled=False):
-            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.float())
+            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.to(self.quantize.table_VC.dtype))
         return Reconstruction(self.decode_unclamped(straight_BChw), loss, codes, residuals)
 
 

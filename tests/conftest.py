@@ -1,0 +1,42 @@
+"""Fixtures for all tests: a home of their own, and two tiny releases in it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from genstudio import registry
+from genstudio.releases import weights
+from genstudio.samplers.guidance import Guidance, Plus
+from genstudio.samplers.recipe import Recipe, TopK
+from tests.releases import tiny
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for imported weights and cached codes; no test touches the user's."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("GENSTUDIO_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def tiny_var(home: Path) -> str:
+    """The name of a tiny generator with random weights, installed beside its tokenizer."""
+    recipe = Recipe(guidance=Guidance(cfg=1.5, ramp=Plus()), filters=(TopK(32),))
+    generator = replace(tiny.release(tiny.GENERATOR, "tiny-var"), tokenizer="tiny-vq", recipe=recipe)
+    for release in (generator, tiny.release(tiny.VQ, "tiny-vq")):
+        network = registry.build(release.config, "cpu")
+        weights.save_release(home / "models" / release.name, _calm(network), release)
+    return generator.name
+
+
+def _calm(network: nn.Module) -> nn.Module:
+    """Random weights small enough that pictures differ and nothing saturates."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in network.parameters():
+            value.normal_(std=0.15, generator=generator)
+    return network

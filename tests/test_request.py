@@ -1,0 +1,97 @@
+"""What `-c`, `-n` and `--seed` mean, and that a stored run comes back."""
+
+import json
+
+import pytest
+
+from genstudio.errors import GenstudioError
+from genstudio.request import Request, Wanted, choose_pictures, from_spec, parse_seeds, spec
+from genstudio.samplers.guidance import Guidance, Plus
+from genstudio.samplers.recipe import Recipe, Temperature, TopK, TopP
+
+RECIPE = Recipe(guidance=Guidance(cfg=1.5, ramp=Plus()), filters=(TopK(900), TopP(0.96)))
+
+
+def request(count: int, batch: int) -> Request:
+    pictures = tuple(Wanted(i % 3, 100 + i) for i in range(count))
+    return Request(model="m", pictures=pictures, recipe=RECIPE, batch=batch)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("7", (7,)), ("1,5,9", (1, 5, 9)), ("0-3", (0, 1, 2, 3)), ("-2", (-2,)), ("-2-1,5", (-2, -1, 0, 1, 5))],
+)
+def test_seeds_are_numbers_lists_and_ranges(text: str, expected: tuple[int, ...]) -> None:
+    assert parse_seeds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "a", "5-3", "1,,2", "99999999999999999999"])
+def test_other_seeds_are_refused(text: str) -> None:
+    with pytest.raises(GenstudioError, match="seed"):
+        parse_seeds(text)
+
+
+def test_picture_i_of_a_seed_has_that_seed_plus_i() -> None:
+    made = choose_pictures((4, 2), 2, "10", 10)
+    assert made == (Wanted(4, 10), Wanted(4, 11), Wanted(2, 12), Wanted(2, 13))
+
+
+def test_several_seeds_go_with_every_label() -> None:
+    assert choose_pictures((4, 2), None, "5-6", 10) == tuple(Wanted(c, s) for c in (4, 2) for s in (5, 6))
+
+
+def test_without_labels_pictures_spread_over_the_classes() -> None:
+    assert [one.label for one in choose_pictures(None, None, "0", 10)] == list(range(10))
+    assert [one.label for one in choose_pictures(None, 20, "0", 10)] == [i // 2 for i in range(20)]
+    assert [one.label for one in choose_pictures(None, 4, "0", 1000)] == [0, 250, 500, 750]
+
+
+@pytest.mark.parametrize(("count", "seeds"), [(0, "0"), (3, "0-9")])
+def test_counts_that_cannot_be_are_refused(count: int, seeds: str) -> None:
+    with pytest.raises(GenstudioError, match="-n"):
+        choose_pictures((1,), count, seeds, 10)
+
+
+def test_a_stored_picture_comes_back_in_a_batch_of_its_shape() -> None:
+    original = request(count=10, batch=4)
+    for batch in original.batches():
+        for position in batch:
+            stored = json.loads(json.dumps(spec(original, batch, (position,), {"draws": 1})))
+            again = from_spec(stored)
+            kept = [again.pictures[i] for i in range(len(again.pictures)) if again.kept(i)]
+            assert kept == [original.pictures[position]]
+            assert again.batches() == [range(len(batch))]
+            assert again.keep == (position - batch.start,)
+            assert again.recipe == original.recipe
+
+
+def test_a_stored_grid_comes_back_whole() -> None:
+    original = request(count=10, batch=4)
+    again = from_spec(spec(original, range(10), tuple(range(10)), {}))
+    assert again.pictures == original.pictures
+    assert again.batches() == original.batches()
+
+
+@pytest.mark.parametrize("broken", [{}, {"pictures": "x"}, {"pictures": [[1, 2]], "batch": {}, "recipe": {}}])
+def test_a_foreign_spec_is_refused(broken: dict[str, object]) -> None:
+    with pytest.raises(GenstudioError, match="cannot be read"):
+        from_spec(broken)
+
+
+def test_flags_override_single_fields() -> None:
+    changed = RECIPE.override(cfg=4.0, top_k=0, top_p=0.5, temperature=0.9)
+    assert changed.guidance == Guidance(cfg=4.0, ramp=Plus())
+    assert changed.filters == (Temperature(0.9), TopP(0.5))
+    assert RECIPE.override() == RECIPE
+    assert Recipe().override(top_k=5).filters == (TopK(5),)
+
+
+@pytest.mark.parametrize("wrong", [{"top_k": -1}, {"top_p": 1.5}, {"temperature": 0.0}, {"steps": 5}])
+def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(GenstudioError):
+        RECIPE.override(**wrong)
+
+
+def test_guidance_without_guidance_is_refused() -> None:
+    with pytest.raises(GenstudioError, match="no guidance"):
+        Recipe().override(cfg=2.0)

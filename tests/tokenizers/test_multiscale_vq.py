@@ -1,0 +1,91 @@
+"""The multi-scale tokenizer: codes, the pyramid that a walk climbs, gradients, and the phi tie rule."""
+
+import pytest
+import torch
+
+from genstudio.nn.quantize import nearest_code
+from genstudio.samplers.values import Codes
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, phi_indices
+from tests.releases import tiny
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> MultiScaleVQ:
+    built = tiny.network(tiny.VQ)
+    assert isinstance(built, MultiScaleVQ)
+    for name, value in built.named_parameters():
+        value.data *= 0.1 if "codebook" not in name else 1.0
+    return built.double()
+
+
+def picture(count: int = 2) -> torch.Tensor:
+    return torch.rand(count, 3, 8, 8, dtype=torch.float64, generator=torch.manual_seed(0)) * 2 - 1
+
+
+@pytest.mark.parametrize(
+    ("scales", "phis", "expected"),
+    [
+        (10, 4, (0, 0, 1, 1, 1, 2, 2, 3, 3, 3)),
+        (5, 4, (0, 1, 2, 2, 3)),
+        (7, 4, (0, 0, 1, 2, 2, 3, 3)),
+        (3, 1, (0, 0, 0)),
+        (4, 4, (0, 1, 2, 3)),
+        (6, 6, (0, 1, 2, 3, 4, 5)),
+        (1, 4, (0,)),
+    ],
+)
+def test_which_phi_serves_which_scale(scales: int, phis: int, expected: tuple[int, ...]) -> None:
+    assert phi_indices(scales, phis) == expected
+
+
+@torch.no_grad()
+def test_codes_have_one_map_per_scale_and_decode_in_range(tokenizer: MultiScaleVQ) -> None:
+    codes = tokenizer.encode(picture())
+    assert [ids.shape for ids in codes.data] == [(2, 1), (2, 4), (2, 16)]
+    pixels = tokenizer.decode(tokenizer.latents(codes))
+    assert pixels.shape == (2, 3, 8, 8)
+    assert pixels.abs().max() <= 1
+
+
+@torch.no_grad()
+def test_adding_scale_by_scale_is_what_latents_gives(tokenizer: MultiScaleVQ) -> None:
+    codes, pyramid = tokenizer.encode(picture()), tokenizer.pyramid
+    f = pyramid.start(2)
+    for scale, ids in enumerate(codes.data):
+        f = pyramid.add(f, pyramid.lookup(ids), scale)
+    torch.testing.assert_close(f, tokenizer.latents(codes), atol=0, rtol=0)
+    assert tokenizer.latents(Codes("latents", (f,))) is f
+
+
+@torch.no_grad()
+def test_every_scale_brings_the_latent_closer(tokenizer: MultiScaleVQ) -> None:
+    """With a zero vector among the codes and phi the identity, no scale can make things worse."""
+    target = torch.randn(2, 8, 4, 4, dtype=torch.float64, generator=torch.manual_seed(1))
+    pyramid = tokenizer.pyramid
+    pyramid.codebook.weight[0] = 0
+    latents = pyramid.accumulate(pyramid.encode(target))
+    errors = [float((latent - target).square().mean()) for latent in latents]
+    assert errors[-1] < float(target.square().mean())
+
+
+def test_gradients_reach_encoder_decoder_and_codebook(tokenizer: MultiScaleVQ) -> None:
+    tokenizer.zero_grad()
+    made = tokenizer(picture())
+    (made.x_BCHW.square().mean() + made.vq_loss).backward()
+    for name in ("encoder.conv_in.weight", "decoder.conv_out.weight", "quantize.codebook.weight"):
+        gradient = tokenizer.get_parameter(name).grad
+        assert gradient is not None and gradient.abs().sum() > 0
+
+
+def test_the_straight_through_pass_decodes_what_the_codes_say(tokenizer: MultiScaleVQ) -> None:
+    with torch.no_grad():
+        made = tokenizer(picture())
+        torch.testing.assert_close(made.x_BCHW, tokenizer.decode_unclamped(tokenizer.latents(made.codes)))
+        assert all(a.equal(b) for a, b in zip(made.codes.data, tokenizer.encode(picture()).data, strict=True))
+
+
+def test_nearest_codes_are_those_of_the_full_distance_matrix() -> None:
+    generator = torch.manual_seed(3)
+    z, table = torch.randn(200, 8, generator=generator), torch.randn(50, 8, generator=generator)
+    assert nearest_code(z, table).equal(torch.cdist(z, table).argmin(dim=1))
+    assert nearest_code(table, torch.cat([table, table])).equal(torch.arange(50))
