@@ -48,7 +48,7 @@ def import_file(path: Path, release: Release) -> Report:
     verdict = _check_hash(path, release, sha256)
     target = expected(release)
     weights.write(target, converted.tensors, release, origin=weights.Origin(path.name, sha256))
-    records.record(f"{release.name}/{target.name}", digest(target))
+    records.record(str(target), digest(target))
     return Report(
         release=release.name,
         path=str(target),

@@ -145,4 +145,4 @@ def test_the_record_is_plain_json(release: Release, tmp_path: Path) -> None:
     import_file(path, release)
     record = json.loads((tmp_path / "home" / "first-seen.json").read_text())
     assert record["someone/var/var_tiny.pth"] == digest(path)
-    assert record["var-tiny/model.safetensors"] == digest(resolve(release))
+    assert record[str(resolve(release))] == digest(resolve(release))

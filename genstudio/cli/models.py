@@ -1,0 +1,188 @@
+"""`genstudio models`: list all releases, show one, import an official file, verify what lies here.
+
+Listing and showing need no torch. Errors are raised; `main` prints them.
+"""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from genstudio.cli.console import emit
+from genstudio.cli.table import show_facts, show_table
+from genstudio.errors import Exit
+
+if TYPE_CHECKING:
+    from genstudio.releases.release import Release
+
+models = typer.Typer(help="Released models: list, show, import, verify.", rich_markup_mode=None)
+
+Name = Annotated[str, typer.Argument(help="A name from `genstudio models`, or a folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+OfficialFile = Annotated[Path, typer.Argument(help="A .pth, .pt or .safetensors file of official weights.")]
+As = Annotated[str, typer.Option("--as", help="The release that the file holds, e.g. var-d16.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
+
+
+@models.callback(invoke_without_command=True)
+def list_models(context: typer.Context, json_: Json = False) -> None:
+    """List all models (the default), show one, import official weights, verify what is here.
+
+    genstudio models
+
+    genstudio models import var_d16.pth --as var-d16
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from genstudio.releases.catalogue import every
+
+    releases = every()
+    if json_:
+        emit({"models": [_listed(release) for release in releases]})
+    else:
+        show_table(("NAME", "WHAT", "SIZE", "HERE", "REPORTED"), [_row(release) for release in releases])
+
+
+@models.command()
+def show(name: Name, json_: Json = False) -> None:
+    """Say everything that is known about one model.
+
+    genstudio models show var-d30
+
+    genstudio models show runs/mine --json
+    """
+    from genstudio.releases.catalogue import find
+
+    release = find(name)
+    if json_:
+        emit({**_listed(release), "release": _as_data(release)})
+    else:
+        show_facts(_facts(release))
+
+
+@models.command("import")
+def import_(file: OfficialFile, release: As, json_: Json = False) -> None:
+    """Convert an official file once and keep it as safetensors; nothing in it is run.
+
+    genstudio models import var_d16.pth --as var-d16
+
+    genstudio models import vae_ch160v4096z32.pth --as var-vqvae
+    """
+    from genstudio.releases.catalogue import find
+    from genstudio.releases.imports import import_file
+
+    report = import_file(file, find(release))
+    if json_:
+        return emit(asdict(report))
+    print(f"{report.release}: {report.tensors} tensors, {report.parameters:,} parameters, in {report.path}")
+    print(f"sha256 {report.sha256}, {report.hash}")
+    print(f"Buffers as they must be: {len(report.checked)}; dropped: {', '.join(report.dropped) or 'none'}")
+    return None
+
+
+@models.command()
+def verify(name: Name, device: Device = "auto", json_: Json = False) -> int:
+    """Check the weights on this machine: hash, tensors, a picture through the networks.
+
+    genstudio models verify var-fashion
+
+    genstudio models verify var-d16 --device cuda
+    """
+    from genstudio.releases.catalogue import find
+    from genstudio.releases.verify import verify_release
+    from genstudio.runtime import Runtime
+    from genstudio.studio import tokenizer_of
+
+    release = find(name)
+    tokenizer = tokenizer_of(release) if release.tokenizer else None
+    checks = verify_release(release, tokenizer, Runtime.choose(device))
+    fine = all(check.ok for check in checks)
+    if json_:
+        emit({"model": release.name, "ok": fine, "checks": [asdict(check) for check in checks]})
+    else:
+        show_table(("CHECK", "", "WHAT WAS FOUND"), [_verdict(check) for check in checks])
+    return int(Exit.OK if fine else Exit.CHECK)
+
+
+def _verdict(check: Any) -> tuple[str, str, str]:
+    return check.name, "ok" if check.ok else "FAILED", check.found
+
+
+def _row(release: "Release") -> tuple[str, str, str, str, str]:
+    from genstudio.releases.places import place
+
+    here = place(release)
+    scores = ", ".join(f"{score.metric} {score.value:g}" for score in release.reported)
+    return release.name, release.title, _size(release), "no" if here == "missing" else here, scores
+
+
+def _size(release: "Release") -> str:
+    from genstudio.releases.places import expected, size_text
+
+    path = expected(release)
+    if path.is_file():
+        return size_text(path.stat().st_size)
+    return size_text(release.file.size) if release.file and release.file.size else ""
+
+
+def _listed(release: "Release") -> dict[str, Any]:
+    from genstudio.releases.places import expected, place
+
+    path = expected(release)
+    published = release.file.size if release.file else None
+    return {
+        "name": release.name,
+        "title": release.title,
+        "method": release.method,
+        "place": place(release),
+        "path": str(path),
+        "bytes": path.stat().st_size if path.is_file() else published,
+        "tokenizer": release.tokenizer,
+        "licence": release.licence,
+        "reported": [asdict(score) for score in release.reported],
+    }
+
+
+def _facts(release: "Release") -> dict[str, str]:
+    from genstudio.releases.places import expected, place
+
+    config = {name: value for name, value in asdict(release.config).items() if name != "kind"}
+    classes = release.classes if isinstance(release.classes, str) else ", ".join(release.classes or ())
+    facts: dict[str, str | None] = {
+        "name": release.name,
+        "what": release.title,
+        "here": f"{place(release)}: {expected(release)}",
+        "size": _size(release),
+        "method": release.method,
+        "numbers": ", ".join(f"{name} {_short(value)}" for name, value in config.items()),
+        "tokenizer": release.tokenizer,
+        "classes": classes,
+        "recipe": release.recipe.describe() if release.tokenizer else None,
+        "protocol": _protocol(release),
+        "reported": "; ".join(f"{one.metric} {one.value:g} ({one.source})" for one in release.reported),
+        "file": f"{release.file.name} from {release.file.hub}" if release.file else None,
+        "sha256": release.sha256 or (release.file.sha256 if release.file else None),
+        "licence": release.licence or "not stated",
+        "source": release.source,
+    }
+    return {name: value for name, value in facts.items() if value}
+
+
+def _protocol(release: "Release") -> str | None:
+    protocol = release.protocol
+    if protocol is None:
+        return None
+    return f"{protocol.samples:,} samples, {protocol.labels} labels, {protocol.reference}, {protocol.suite}"
+
+
+def _short(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _as_data(release: "Release") -> dict[str, Any]:
+    from genstudio.releases.release import to_json
+
+    data: dict[str, Any] = json.loads(to_json(release))
+    return data
