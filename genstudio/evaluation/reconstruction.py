@@ -1,4 +1,4 @@
-"""How close a reconstruction is to its picture: PSNR, and SSIM (Wang et al. 2004), on uint8 levels.
+"""Reconstructions and how close they come: PSNR, and SSIM (Wang et al. 2004), on uint8 levels.
 
 SSIM is the original one: a Gaussian window of 11x11 with sigma 1.5 that never leaves the picture, population
 covariances, K1 = 0.01, K2 = 0.03, each channel alone, then the mean. No downscaling, no conversion to grey.
@@ -10,7 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genstudio.errors import GenstudioError
+from genstudio.media.pixels import to_float, to_uint8
+from genstudio.releases.release import PixelRule
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
+BATCH = 100
 PEAK = 255
 WINDOW, SIGMA = 11, 1.5
 STABILISERS = ((0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2)
@@ -39,6 +43,17 @@ def ssim(pictures_BCHW: Tensor, others_BCHW: Tensor) -> Tensor:
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * cov + c2) / (var_x + var_y + c2)
     return (luminance * structure).mean((1, 2, 3))
+
+
+@torch.inference_mode()
+def round_trip(tokenizer: MultiScaleVQ, pixels_NCHW: Tensor, rule: PixelRule) -> Tensor:
+    """uint8 pictures [N,C,H,W] sent through a tokenizer and back, in batches, on the tokenizer's device."""
+    device = next(tokenizer.parameters()).device
+    parts = []
+    for pixels_BCHW in torch.split(pixels_NCHW, BATCH):
+        codes = tokenizer.encode(to_float(pixels_BCHW.to(device), rule))
+        parts.append(to_uint8(tokenizer.decode(tokenizer.latents(codes)), rule).cpu())
+    return torch.cat(parts)
 
 
 def _levels(pictures_BCHW: Tensor) -> Tensor:

@@ -9,17 +9,20 @@ error and not a number. Shapes: N rows, D features.
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from genstudio.configs.features import ClassifierConfig
 from genstudio.data.sources import Pictures
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.evaluation.features import all_pixels, features, weights_digest
 from genstudio.evaluation.frechet import Moments
 from genstudio.files import atomic
+from genstudio.releases import catalogue, weights
 
 REFERENCE = "reference.safetensors"
 KEPT = 10_000
@@ -59,6 +62,22 @@ def reference_statistics(
         digest=weights_digest(classifier),
         source=source,
     )
+
+
+def load_extractor(name: str) -> tuple[Classifier, ReferenceStatistics]:
+    """A classifier by its release's name or folder, with the statistics that lie beside its weights.
+
+    Raises GenstudioError when either is missing or damaged, or they do not belong together.
+    """
+    release = catalogue.find(name)
+    if not isinstance(release.config, ClassifierConfig):
+        raise GenstudioError(
+            f"{release.name} is no classifier, so it has no features.", "Try fashion-features."
+        )
+    classifier = cast(Classifier, weights.load(release))
+    reference = load(weights.resolve(release).with_name(REFERENCE))
+    reference.check(classifier)
+    return classifier, reference
 
 
 def save(path: Path, reference: ReferenceStatistics) -> None:

@@ -7,20 +7,21 @@ from genstudio import registry
 from genstudio.configs.features import ClassifierConfig
 from genstudio.evaluation.classifier import Classifier
 
-FASHION = ClassifierConfig(channels=1, pixels=32, width=16, features=128, classes=10)
+FASHION = ClassifierConfig(channels=1, pixels=32, width=24, features=128, classes=10)
 ODD = ClassifierConfig(channels=3, pixels=20, width=6, features=5, classes=4)
 
 
 def test_the_bundled_size_is_small() -> None:
-    assert sum(tensor.numel() for tensor in registry.build(FASHION).parameters()) == 202_170
+    assert sum(tensor.numel() for tensor in registry.build(FASHION).parameters()) == 268_498
 
 
-def test_shapes_and_signs() -> None:
+def test_shapes_signs_and_lengths() -> None:
     network = Classifier(ODD).eval()
     x_BCHW = torch.rand(2, 3, 20, 20) * 2 - 1
     scores = network(x_BCHW)
     assert scores.features.shape == (2, 5) and scores.logits.shape == (2, 4)
     assert (scores.features >= 0).all()
+    torch.testing.assert_close(scores.features.square().sum(1), torch.full((2,), 5.0))
     assert [tuple(one.shape[1:]) for one in network.maps(x_BCHW)] == [(6, 10, 10), (12, 5, 5), (24, 2, 2)]
 
 

@@ -7,8 +7,13 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.errors import GenstudioError
-from genstudio.evaluation.reconstruction import psnr, ssim
+from genstudio.evaluation import reconstruction
+from genstudio.evaluation.reconstruction import psnr, round_trip, ssim
+from genstudio.media.pixels import to_float
+from genstudio.releases.release import PixelRule
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
 
 def pictures(seed: int, channels: int = 3) -> torch.Tensor:
@@ -73,3 +78,28 @@ def test_small_pictures_and_other_types_are_refused() -> None:
         ssim(small, small)
     with pytest.raises(TypeError, match="uint8"):
         psnr(flat(0).float(), flat(0).float())
+
+
+def test_a_round_trip_in_batches_equals_the_tokenizers_own_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    config = MultiScaleVQConfig(
+        channels=1,
+        width=32,
+        width_mult=(1, 1),
+        res_blocks=1,
+        code_width=4,
+        vocab=16,
+        sizes=(1, 4),
+        phis=1,
+        phi_ratio=0.5,
+        quant_kernel=1,
+        beta=0.25,
+    )
+    tokenizer = MultiScaleVQ(config).eval()
+    pixels = torch.randint(0, 256, (5, 1, 8, 8), dtype=torch.uint8)
+    monkeypatch.setattr(reconstruction, "BATCH", 2)
+    again = round_trip(tokenizer, pixels, PixelRule())
+    with torch.no_grad():
+        expected = tokenizer(to_float(pixels, PixelRule())).x_BCHW.clamp(-1, 1)
+    assert again.dtype == torch.uint8 and again.shape == pixels.shape
+    assert (to_float(again, PixelRule()) - expected).abs().max() < 0.01  # a level is 0.008 wide

@@ -13,6 +13,8 @@ from genstudio.evaluation.classifier import Classifier
 from genstudio.evaluation.features import BATCH, features, weights_digest
 from genstudio.evaluation.reference import ReferenceStatistics, reference_statistics
 from genstudio.evaluation.score import score
+from genstudio.releases import weights
+from genstudio.releases.release import Release
 
 CONFIG = ClassifierConfig(channels=1, pixels=16, width=4, features=8, classes=3)
 COUNT = BATCH + 100
@@ -135,6 +137,21 @@ def test_another_classifier_and_damaged_files_are_errors(
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(GenstudioError, match=r"reference\.safetensors"):
         references.load(path)
+
+
+def test_an_extractor_is_found_with_its_statistics(
+    tmp_path: Path, classifier: Classifier, reference: ReferenceStatistics
+) -> None:
+    release = Release(name="stripes", title="", config=CONFIG, licence=None, source="")
+    weights.save_release(tmp_path, classifier, release)
+    references.save(tmp_path / references.REFERENCE, reference)
+    loaded, statistics = references.load_extractor(str(tmp_path))
+    assert torch.equal(loaded.head.weight, classifier.head.weight) and statistics.source == "stripes train"
+    weights.save_release(tmp_path, Classifier(CONFIG), release)
+    with pytest.raises(GenstudioError, match="another stripes"):
+        references.load_extractor(str(tmp_path))
+    with pytest.raises(GenstudioError, match="no classifier"):
+        references.load_extractor("var-d16")
 
 
 def test_the_digest_follows_the_weights(classifier: Classifier) -> None:
