@@ -44,14 +44,12 @@ def reconstruct(
     """
     from genstudio.evaluation.reconstruction import psnr, ssim
     from genstudio.media.grid import grid
-    from genstudio.media.pixels import to_float
     from genstudio.media.png import save_png, unique_path
 
     release, config = _tokenizer(model)
     names, pixels_BCHW = _pictures(files, data, num, config)
     again_BCHW = _round_trip(release, pixels_BCHW, device)
-    real, made = to_float(pixels_BCHW, release.pixels), to_float(again_BCHW, release.pixels)
-    decibels, likeness = psnr(real, made).tolist(), ssim(real, made).tolist()
+    decibels, likeness = psnr(pixels_BCHW, again_BCHW).tolist(), ssim(pixels_BCHW, again_BCHW).tolist()
     path = unique_path(output / release.name / "reconstruction.png")
     save_png(path, grid(_stacked(pixels_BCHW, again_BCHW), len(names)))
     rows = zip(names, decibels, likeness, strict=True)
@@ -101,17 +99,12 @@ def _pictures(
 
 
 def _round_trip(release: "Release", pixels_BCHW: "Tensor", device: str) -> "Tensor":
-    import torch
-
-    from genstudio.media.pixels import to_float, to_uint8
+    from genstudio.evaluation.reconstruction import round_trip
     from genstudio.releases import weights
     from genstudio.runtime import Runtime
 
-    where = Runtime.choose(device).torch_device
-    tokenizer = cast("MultiScaleVQ", weights.load(release, where))
-    with torch.inference_mode():
-        codes = tokenizer.encode(to_float(pixels_BCHW, release.pixels).to(where))
-        return to_uint8(tokenizer.decode(tokenizer.latents(codes)), release.pixels).cpu()
+    tokenizer = cast("MultiScaleVQ", weights.load(release, Runtime.choose(device).torch_device))
+    return round_trip(tokenizer, pixels_BCHW, release.pixels)
 
 
 def _stacked(above_BCHW: "Tensor", below_BCHW: "Tensor") -> "Tensor":
