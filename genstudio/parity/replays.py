@@ -19,6 +19,7 @@ Replay = Callable[[Fixture], dict[str, Tensor]]
 REPLAYS = {
     "VAR multi-scale VQVAE": "genstudio.parity.var:replay_tokenizer",
     "VAR transformer": "genstudio.parity.var:replay_transformer",
+    "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
 }
 
 

@@ -13,10 +13,10 @@ from genstudio.parity.fixture import Fixture, judge
 from genstudio.parity.replays import check, main
 from tests.support import parity_folder
 
-VAR_FOLDERS = ["var-vqvae", "var-transformer", "var-transformer-shared"]
+FOLDERS = ["var-vqvae", "var-transformer", "var-transformer-shared", "mar-diffusion"]
 
 
-@pytest.mark.parametrize("name", VAR_FOLDERS)
+@pytest.mark.parametrize("name", FOLDERS)
 def test_every_output_of_the_fixture_is_reproduced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(parity_folder(name))
     shown = capsys.readouterr().out
