@@ -91,7 +91,10 @@ def spec(request: Request, positions: range, kept: tuple[int, ...], facts: dict[
         "model": request.model,
         "pictures": [list(request.pictures[position]) for position in kept],
         "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
-        "batch": {"size": min(request.batch, len(positions)), "rows": [position - positions.start for position in kept]},
+        "batch": {
+            "size": min(request.batch, len(positions)),
+            "rows": [position - positions.start for position in kept],
+        },
         **facts,
     }
 

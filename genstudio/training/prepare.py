@@ -14,6 +14,7 @@ from torch import nn
 from genstudio import registry
 from genstudio.data.sources import Pictures, open_pictures
 from genstudio.errors import GenstudioError
+from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
 from genstudio.generators.var import VAR
 from genstudio.releases import catalogue, weights
@@ -58,15 +59,26 @@ def _reconstruction(setup: Setup) -> Objective:
     recipe, device, settings = setup.recipe, setup.device, setup.recipe.objective
     if not isinstance(setup.network, MultiScaleVQ) or not isinstance(settings, recipes.Reconstruction):
         raise _unfit(recipe)
-    critic = extractor = None
+    critic = None
     if settings.adversarial > 0:
         critic = Critic(recipe.data.channels, settings.critic_width)
         initialise(critic, recipe.run.seed + CRITIC_SEED).to(device)
-    if settings.perceptual > 0 and settings.extractor is not None:
-        extractor = weights.load(catalogue.find(settings.extractor), device).requires_grad_(False)
+    extractor = _extractor(settings, device)
     return TokenizerObjective(
         setup.network, settings, setup.train, setup.test, recipe.data.flip, device, critic, extractor
     )
+
+
+def _extractor(settings: recipes.Reconstruction, device: torch.device) -> Classifier | None:
+    """The classifier whose maps a perceptual loss compares."""
+    if settings.perceptual == 0 or settings.extractor is None:
+        return None
+    network = weights.load(catalogue.find(settings.extractor), device).requires_grad_(False)
+    if not isinstance(network, Classifier):
+        raise GenstudioError(
+            f"{settings.extractor} has no feature maps.", "Set objective.extractor to a classifier."
+        )
+    return network
 
 
 def _next_scale(setup: Setup) -> Objective:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genstudio.data.sources import Pictures, batches
+from genstudio.evaluation.classifier import Classifier
 from genstudio.samplers.draws import At, Use
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, Reconstruction
 from genstudio.training import recipe as recipes
@@ -37,7 +38,7 @@ class TokenizerObjective(Objective):
         flip: bool,
         device: torch.device,
         critic: Critic | None = None,
-        extractor: nn.Module | None = None,
+        extractor: Classifier | None = None,
     ) -> None:
         self.network, self.weights, self.flip, self.device = network, weights, flip, device
         self.train, self.test, self.extractor = train, test, extractor
@@ -120,17 +121,21 @@ class TokenizerObjective(Objective):
     def _count(self, ids_Bn: Tensor) -> Tensor:
         return torch.bincount(ids_Bn.flatten(), minlength=len(self.idle_V))
 
-    def _feature_distance(self, extractor: nn.Module, x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
+    def _feature_distance(self, extractor: Classifier, x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
+        """LPIPS without learned weights (arXiv 1801.03924): squared distance of the channel-normalised maps,
+        mean over cells, summed over stages."""
         with torch.no_grad():
-            real_BF = extractor(x_BCHW).features.float()
-        return F.mse_loss(extractor(y_BCHW).features.float(), real_BF)
+            real = [F.normalize(one_BDhw.float()) for one_BDhw in extractor.maps(x_BCHW)]
+        made = [F.normalize(one_BDhw.float()) for one_BDhw in extractor.maps(y_BCHW)]
+        distances = [(a - b).square().sum(dim=1).mean() for a, b in zip(real, made, strict=True)]
+        return torch.stack(distances).sum()
 
     def _adversarial(
         self, critic: Critic, x_BCHW: Tensor, y_BCHW: Tensor, pixels: Tensor, parts: dict[str, Tensor]
     ) -> Tensor:
         """Both games at once: `fooling` reaches the tokenizer alone, `critic` the critic alone."""
         fooling = fooling_loss(critic, y_BCHW)
-        last = self.network.get_submodule("decoder.conv_out").weight
+        last = self.network.get_parameter("decoder.conv_out.weight")
         scale = adaptive_weight(pixels, fooling, last) if self.weights.adaptive else pixels.new_ones(())
         parts["fooling"] = fooling
         parts["critic"] = critic_loss(critic, x_BCHW, y_BCHW.detach())
