@@ -1,9 +1,14 @@
-"""Where fixtures lie, for all tests."""
+"""Where fixtures lie, and the command line run inside the test's own process."""
 
+import io
 import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+
+from genstudio.cli.main import app, guarded
 
 HERE = Path(__file__).parent
 
@@ -14,3 +19,20 @@ def parity_folder(name: str) -> Path:
         if (root / name / "meta.json").is_file():
             return root / name
     pytest.skip(f"fixture {name}: set GENSTUDIO_PARITY to the folder that holds it")
+
+
+class Ran(NamedTuple):
+    """What a command left: exit code, stdout, stderr."""
+
+    code: int
+    out: str
+    err: str
+
+
+def genstudio(*arguments: object) -> Ran:
+    """Run a command as the shell would, without a new process."""
+    words = [str(argument) for argument in arguments]
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        code = guarded(lambda: app(words, standalone_mode=False), as_json="--json" in words)
+    return Ran(code, out.getvalue(), err.getvalue())

@@ -45,6 +45,8 @@ def guarded(body: Callable[[], object], as_json: bool) -> int:
     """Run `body`; errors that users can mend become two lines (or JSON) and the exit code they carry."""
     try:
         result = body()
+        if result == Exit.INTERRUPTED:  # some versions of Typer turn Ctrl-C into this code and say nothing
+            raise KeyboardInterrupt
         return result if isinstance(result, int) else int(Exit.OK)
     except GenstudioError as error:
         return _fail(error, as_json)

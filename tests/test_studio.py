@@ -1,0 +1,74 @@
+"""The promises about draws and pictures: any batch, any order, any number of processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from genstudio.request import Request, Wanted
+from genstudio.samplers.draws import At, KeyedDraws, Use
+from genstudio.studio import Picture, Studio
+
+LABELS_AND_SEEDS = tuple(Wanted(i % 10, 500 + i) for i in range(64))
+
+
+def codes_by_position(studio: Studio, batch: int, pictures: tuple[Wanted, ...]) -> dict[Wanted, torch.Tensor]:
+    """Pixels of every picture, by what was wanted."""
+    request = Request(model="m", pictures=pictures, recipe=studio.release.recipe, batch=batch)
+    made = [event for event in studio.stream(request) if isinstance(event, Picture)]
+    return {picture.wanted: picture.pixels_CHW for picture in made}
+
+
+def in_float64(name: str) -> Studio:
+    studio = Studio.load(name)
+    studio.generator.double()
+    studio.tokenizer.double()
+    return studio
+
+
+def test_draws_of_a_picture_are_the_same_in_any_batch() -> None:
+    draws, place = KeyedDraws(), torch.arange(85)[:, None]
+    together = draws.uniform(Use.TOKEN, At.grid(torch.arange(64), place)).view(64, 85)
+    alone = draws.uniform(Use.TOKEN, At.grid(torch.tensor([17]), place))
+    assert together[17].equal(alone)
+
+
+def test_pictures_are_the_same_in_batches_of_64_and_of_1(tiny_var: str) -> None:
+    studio = in_float64(tiny_var)
+    whole = codes_by_position(studio, 64, LABELS_AND_SEEDS)
+    single = codes_by_position(studio, 1, LABELS_AND_SEEDS[15:20])
+    assert all(whole[wanted].equal(pixels) for wanted, pixels in single.items())
+
+
+def test_pictures_are_the_same_from_two_processes(tiny_var: str, home: Path, tmp_path: Path) -> None:
+    """Each process makes half of the seeds; together they are what one process makes."""
+    whole = codes_by_position(in_float64(tiny_var), 8, LABELS_AND_SEEDS[:8])
+    for half in (0, 1):
+        code = (
+            "import sys, json, torch; from tests.test_studio import *;"
+            f"made = codes_by_position(in_float64('{tiny_var}'), 8, LABELS_AND_SEEDS[{half}:8:2]);"
+            "print(json.dumps([[*wanted, pixels.flatten().tolist()] for wanted, pixels in made.items()]))"
+        )
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for label, seed, values in json.loads(ran.stdout):
+            assert whole[Wanted(label, seed)].flatten().tolist() == values
+
+
+def test_kept_rows_of_a_batch_are_the_only_ones_returned(tiny_var: str) -> None:
+    studio = Studio.load(tiny_var)
+    pictures = LABELS_AND_SEEDS[:6]
+    recipe = studio.release.recipe
+    request = Request(model="m", pictures=pictures, recipe=recipe, batch=2, keep=(3,))
+    made = [event for event in studio.stream(request) if isinstance(event, Picture)]
+    assert [picture.wanted for picture in made] == [pictures[3]]
+    assert made[0].batch == range(2, 4)
+
+
+def test_the_same_seed_makes_the_same_pictures_twice(tiny_var: str) -> None:
+    studio = Studio.load(tiny_var)
+    first, again = (studio.sample(classes="1,2", n=2, seed=3) for _ in range(2))
+    assert all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, again, strict=True))
+    smooth = studio.sample(classes="1,2", n=2, seed=3, smooth=True)
+    assert not all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, smooth, strict=True))
