@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
+from genstudio_kernels.select import Kernels, chosen
 from torch import Tensor
 
 from genstudio.cache.full import FullCache
@@ -33,6 +34,7 @@ from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.tokenizers.protocol import Sampling
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -75,14 +77,23 @@ class Studio:
     tokenizer: MultiScaleVQ
     runtime: Runtime
     digests: dict[str, str] = field(default_factory=dict)
+    draws: KeyedDraws = KeyedDraws()
 
     @classmethod
-    def load(cls, model: str | None = None, *, device: str = "auto", dtype: str = "auto") -> "Studio":
-        """Find a release by name or folder and fill its networks.
+    def load(
+        cls,
+        model: str | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        kernels: Kernels | None = None,
+    ) -> "Studio":
+        """Find a release by name or folder and fill its networks; `kernels` forces a twin.
 
         Raises GenstudioError for an unknown name, missing or unfit weights, a device that is not there.
         """
         runtime = Runtime.choose(device, dtype)
+        draws = _draws(runtime, kernels)
         release = catalogue.find(model) if model else catalogue.default()
         if not isinstance(release.config, VARConfig) or release.tokenizer is None:
             hint = "Choose a generator: genstudio models."
@@ -91,7 +102,7 @@ class Studio:
         generator = weights.load(release, runtime.torch_device, runtime.torch_dtype)
         tokenizer = weights.load(other, runtime.torch_device)
         digests = {part.name: digest(weights.resolve(part)) for part in (release, other)}
-        return cls(release, cast(VAR, generator), cast(MultiScaleVQ, tokenizer), runtime, digests)
+        return cls(release, cast(VAR, generator), cast(MultiScaleVQ, tokenizer), runtime, digests, draws)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -144,26 +155,27 @@ class Studio:
         walk = ScaleWalk(self.generator, self.tokenizer.pyramid)
         for number, step in enumerate(run(walk, job)):
             if isinstance(step, Done):
-                yield from self._pictures(self.decode(step.codes), request, positions)
+                sampling = Sampling(job.draws, job.seed_B)
+                yield from self._pictures(self.decode(step.codes, sampling), request, positions)
             else:
-                preview = partial(self._decode_preview, step)
+                preview = partial(self._preview, step, job)
                 yield Advance(positions, number, step.done, step.total, preview)
 
-    def decode(self, codes: Codes) -> Tensor:
+    @torch.inference_mode()
+    def decode(self, codes: Codes, sampling: Sampling) -> Tensor:
         """uint8 pixels [B,C,H,W] by the release's rule."""
-        with torch.inference_mode():
-            x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes))
+        x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
         return to_uint8(x_BCHW, self.release.pixels).cpu()
 
-    def _decode_preview(self, step: Step) -> Tensor:
-        return self.decode(step.preview())
+    def _preview(self, step: Step, job: Job) -> Tensor:
+        return self.decode(step.preview(), Sampling(job.draws, job.seed_B, step.done))
 
     def _job(self, wanted: list[Wanted], request: Request) -> Job:
         device = self.runtime.torch_device
         label_B = torch.tensor([one.label for one in wanted], device=device)
         seed_B = torch.tensor([one.seed for one in wanted], device=device)
         cache = partial(_full_cache, self.generator)
-        return Job(Given(label_B=label_B), seed_B, request.recipe, KeyedDraws(), cache)
+        return Job(Given(label_B=label_B), seed_B, request.recipe, self.draws, cache)
 
     def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
         for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
@@ -184,6 +196,13 @@ def tokenizer_of(release: Release) -> Release:
             f"{found.name} is no tokenizer for {release.name}.", "Correct its release.json.", Exit.WEIGHTS
         )
     return replace(found, config=replace(found.config, sizes=release.config.sizes))
+
+
+def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
+    try:
+        return KeyedDraws(chosen(runtime.torch_device.type, kernels))
+    except ValueError as error:
+        raise GenstudioError(str(error), "Leave --kernels away, or give --kernels torch.") from error
 
 
 def _full_cache(generator: VAR, rows: int, capacity: int) -> FullCache:

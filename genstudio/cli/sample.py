@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from genstudio_kernels.select import Kernels
 
 from genstudio.cli.console import Meter, emit, note
 from genstudio.errors import GenstudioError
@@ -31,6 +32,7 @@ Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a metho
 Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
+KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures sampled together.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")]
@@ -58,6 +60,7 @@ def sample(
     batch: Batch = 16,
     device: Device = "auto",
     dtype: Dtype = "auto",
+    kernels: KernelChoice = None,
     compile_: Compile = False,
     output: Output = Path("out"),
     grid: Grid = None,
@@ -85,7 +88,8 @@ def sample(
     from genstudio.cli.outputs import Outputs
 
     wanted = Outputs(output / release.name, grid, preview)
-    result = _run(request, wanted, device, dtype, compile_, quiet or json_)
+    machine = {"device": device, "dtype": dtype, "kernels": kernels}
+    result = _run(request, wanted, machine, compile_, quiet or json_)
     if json_:
         emit(result)
     else:
@@ -138,13 +142,13 @@ def _plan(request: "Request", release: "Release", device: str, dtype: str) -> di
 
 
 def _run(
-    request: "Request", wanted: "Outputs", device: str, dtype: str, compile_: bool, quiet: bool
+    request: "Request", wanted: "Outputs", machine: dict[str, Any], compile_: bool, quiet: bool
 ) -> dict[str, Any]:
     """Load, sample, write; what was written and how long it took."""
     from genstudio.studio import Advance, Studio
 
     start = time.perf_counter()
-    studio = Studio.load(request.model, device=device, dtype=dtype)
+    studio = Studio.load(request.model, **machine)
     if compile_:
         studio.compile()
     loaded = time.perf_counter()

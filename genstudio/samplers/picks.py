@@ -14,20 +14,13 @@ from genstudio.samplers import filters
 from genstudio.samplers.draws import At, Use
 from genstudio.samplers.values import Cond, Unit
 from genstudio.samplers.walk import Job
+from genstudio.tokenizers.protocol import Quantizer
 
 
 class Head(Protocol):
     """The part of a network that an emitter needs."""
 
     def logits(self, h_RnD: Tensor, cond: Cond) -> Tensor: ...
-
-
-class Table(Protocol):
-    """The part of a tokenizer that an emitter needs."""
-
-    @property
-    def table_VC(self) -> Tensor: ...
-    def lookup(self, ids_Bn: Tensor) -> Tensor: ...
 
 
 class Emitted(NamedTuple):
@@ -53,7 +46,7 @@ def guided_logits(head: Head, h_RnD: Tensor, cond: Cond, weight: float, job: Job
 class Picks:
     """One id per slot, drawn from the filtered distribution."""
 
-    def emit(self, logits_BnV: Tensor, unit: Unit, table: Table, job: Job) -> Emitted:
+    def emit(self, logits_BnV: Tensor, unit: Unit, table: Quantizer, job: Job) -> Emitted:
         """Ids [B,n] and their code vectors."""
         law_BnV = filters.apply(job.recipe.filters, logits_BnV).softmax(dim=-1)
         ids_R = job.draws.pick(Use.TOKEN, places(unit, job), rearrange(law_BnV, "B n V -> (B n) V"))
@@ -67,7 +60,7 @@ class Soft:
     tau = max(0.27 (1 - 0.95 p), 0.005); the filtered logits are sharpened by 1 + p first.
     """
 
-    def emit(self, logits_BnV: Tensor, unit: Unit, table: Table, job: Job) -> Emitted:
+    def emit(self, logits_BnV: Tensor, unit: Unit, table: Quantizer, job: Job) -> Emitted:
         """Code vectors [B,n,C] that no id names."""
         kept_BnV = filters.apply(job.recipe.filters, logits_BnV)
         noise_RV = job.draws.exponential(Use.SMOOTH, places(unit, job), (kept_BnV.shape[-1],))

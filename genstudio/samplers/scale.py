@@ -13,9 +13,10 @@ from torch import Tensor
 
 from genstudio.cache.protocol import Cache
 from genstudio.samplers.orders import ScaleOrder
-from genstudio.samplers.picks import Emitted, Picks, Soft, Table, guided_logits
+from genstudio.samplers.picks import Emitted, Picks, Soft, guided_logits
 from genstudio.samplers.values import ALL, Codes, Cond, Feed, Given, Unit
 from genstudio.samplers.walk import Job
+from genstudio.tokenizers.protocol import Pyramid
 
 
 class Trunk(Protocol):
@@ -29,14 +30,6 @@ class Trunk(Protocol):
         self, x_RnD: Tensor, feed: Feed, cond: Cond, cache: Cache | None = None, span: slice = ALL
     ) -> Tensor: ...
     def logits(self, h_RnD: Tensor, cond: Cond) -> Tensor: ...
-
-
-class Pyramid(Table, Protocol):
-    """The tokenizer side of a next-scale method: an empty latent, add a scale, feed the next."""
-
-    def start(self, batch: int) -> Tensor: ...
-    def add(self, f_BChw: Tensor, vectors_BnC: Tensor, scale: int) -> Tensor: ...
-    def feed(self, f_BChw: Tensor, scale: int) -> Tensor: ...
 
 
 @dataclass

@@ -18,6 +18,7 @@ from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
 from genstudio.nn.quantize import nearest_code
 from genstudio.samplers.values import Codes
+from genstudio.tokenizers.protocol import Sampling
 
 
 class Reconstruction(NamedTuple):
@@ -52,8 +53,9 @@ class MultiScaleVQ(nn.Module):
         """The continuous latent [B,C,h,w] before quantisation."""
         return self.quant_conv(self.encoder(x_BCHW))
 
-    def encode(self, x_BCHW: Tensor) -> Codes:
+    def encode(self, x_BCHW: Tensor, sampling: Sampling | None = None) -> Codes:
         """Codes of kind "scales": one id map [B, p*p] per scale, row major."""
+        del sampling
         return self.quantize.encode(self.features(x_BCHW))
 
     def latents(self, codes: Codes) -> Tensor:
@@ -62,8 +64,9 @@ class MultiScaleVQ(nn.Module):
             return codes.data[0]
         return self.quantize.accumulate(codes)[-1]
 
-    def decode(self, f_BChw: Tensor) -> Tensor:
+    def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
         """Pixels [B, channels, H, W], clamped to [-1, 1]."""
+        del sampling
         return self.decode_unclamped(f_BChw).clamp(-1, 1)
 
     def decode_unclamped(self, f_BChw: Tensor) -> Tensor:

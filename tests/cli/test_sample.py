@@ -118,6 +118,7 @@ def test_python_and_command_line_make_the_same_picture(tiny_var: str, tmp_path: 
         (["tiny-var", "--batch", "0"], Exit.USAGE, ["--batch"]),
         (["tiny-var", "--no-such-flag"], Exit.USAGE, ["no-such-flag"]),
         (["tiny-var", "--device", "cuda"], Exit.USAGE, ["cuda"]),
+        (["tiny-var", "--kernels", "triton"], Exit.USAGE, ["Triton", "--kernels torch"]),
         (["--from", "nowhere.png"], Exit.USAGE, ["nowhere.png"]),
         (["var-d16"], Exit.WEIGHTS, ["not on this machine", "models import"]),
     ],
@@ -171,11 +172,11 @@ def test_ctrl_c_keeps_what_was_finished(
 ) -> None:
     decode, decoded = Studio.decode, []
 
-    def interrupted(self: Studio, codes: object) -> object:
+    def interrupted(self: Studio, codes: object, sampling: object) -> object:
         if len(decoded) == 2:
             raise KeyboardInterrupt
         decoded.append(codes)
-        return decode(self, codes)  # type: ignore[arg-type]
+        return decode(self, codes, sampling)
 
     monkeypatch.setattr(Studio, "decode", interrupted)
     ran = genstudio("sample", tiny_var, "-n", "9", "--batch", "3", "-o", tmp_path)
@@ -185,7 +186,7 @@ def test_ctrl_c_keeps_what_was_finished(
 
 
 def test_too_little_memory_is_told(tiny_var: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(self: Studio, codes: object) -> object:
+    def greedy(self: Studio, codes: object, sampling: object) -> object:
         raise MemoryError
 
     monkeypatch.setattr(Studio, "decode", greedy)
