@@ -15,7 +15,6 @@ from genstudio_kernels.select import Kernels, chosen
 from torch import Tensor
 
 from genstudio.cache.full import FullCache
-from genstudio.cache.spec import CacheSpec
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.data.labels import names_of, parse_classes
@@ -206,16 +205,9 @@ def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
 
 
 def _full_cache(generator: VAR, rows: int, capacity: int) -> FullCache:
-    config, weight = generator.config, generator.head.weight
-    spec = CacheSpec(
-        layers=config.depth,
-        rows=rows,
-        heads=config.heads,
-        head_dim=config.width // config.heads,
-        capacity=capacity,
-        dtype=str(weight.dtype).removeprefix("torch."),
-    )
-    return FullCache(spec, weight.device)
+    weight = generator.head.weight
+    dtype = str(weight.dtype).removeprefix("torch.")
+    return FullCache(generator.config.cache_spec(rows, capacity, dtype), weight.device)
 
 
 def _listed(classes: int | list[int]) -> list[int]:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
+from genstudio.cache.spec import CacheSpec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VARConfig:
@@ -36,3 +38,14 @@ class VARConfig:
         """First and last-plus-one slot of every scale."""
         ends = list(accumulate(size * size for size in self.sizes))
         return tuple(zip([0, *ends[:-1]], ends, strict=True))
+
+    def cache_spec(self, rows: int, capacity: int, dtype: str) -> CacheSpec:
+        """Keys and values of all blocks for that many rows and slots."""
+        return CacheSpec(
+            layers=self.depth,
+            rows=rows,
+            heads=self.heads,
+            head_dim=self.width // self.heads,
+            capacity=capacity,
+            dtype=dtype,
+        )

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from genstudio import registry
 from genstudio.cache.full import FullCache
-from genstudio.cache.spec import CacheSpec
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.generators.var import VAR, teacher_forced
@@ -131,17 +130,7 @@ def _sample(
     draws = _recorded_noise(fixture, len(var.config.sizes)) if smooth else KeyedDraws()
 
     def cache(rows: int, capacity: int) -> FullCache:
-        config = var.config
-        head_dim = config.width // config.heads
-        spec = CacheSpec(
-            layers=config.depth,
-            rows=rows,
-            heads=config.heads,
-            head_dim=head_dim,
-            capacity=capacity,
-            dtype="float32",
-        )
-        return FullCache(spec, "cpu")
+        return FullCache(var.config.cache_spec(rows, capacity, "float32"), "cpu")
 
     job = Job(
         Given(label_B),

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from genstudio.cache.full import FullCache
-from genstudio.cache.spec import CacheSpec
 from genstudio.generators.var import VAR, teacher_forced
 from genstudio.samplers.draws import KeyedDraws
 from genstudio.samplers.guidance import Guidance, Plus
@@ -29,16 +28,7 @@ def networks() -> tuple[VAR, MultiScaleVQ]:
 
 
 def cache(rows: int, capacity: int) -> FullCache:
-    config = tiny.GENERATOR
-    spec = CacheSpec(
-        layers=config.depth,
-        rows=rows,
-        heads=config.heads,
-        head_dim=config.width // config.heads,
-        capacity=capacity,
-        dtype="float64",
-    )
-    return FullCache(spec, "cpu")
+    return FullCache(tiny.GENERATOR.cache_spec(rows, capacity, "float64"), "cpu")
 
 
 def job(labels: list[int], seeds: list[int], recipe: Recipe = GUIDED, **changes: object) -> Job:
