@@ -10,6 +10,7 @@ from torch.optim.swa_utils import AveragedModel
 from genstudio.training.objectives.base import Rewrite
 from genstudio.training.recipe import Optimizer
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
 FLAT = 0.05  # share of the steps after the warm-up that VAR's schedule stays at its peak
 
 
@@ -47,7 +48,7 @@ def learning_rate(settings: Optimizer, step: int, total: int) -> float:
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """An exponential moving average; its decay rises as (1 + n) / (10 + n), so that early weights fade."""
 
-    def blend(mean: list[Tensor], new: list[Tensor], count: Tensor | int) -> None:
+    def blend(mean: Tensors, new: Tensors, count: Tensor | int) -> None:
         now = min(decay, (1 + int(count)) / (10 + int(count)))
         torch._foreach_lerp_(mean, new, 1 - now)
 
