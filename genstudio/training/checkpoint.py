@@ -42,7 +42,7 @@ def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None
 
 def check_same_run(folder: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
     """Raises GenstudioError naming the keys that differ between the run in the folder and the one asked."""
-    differing = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    differing = sorted(key for key, value in now.items() if before.get(key) != value)
     if not differing:
         return
     shown = ", ".join(f"{key} ({before.get(key)} there, {now.get(key)} now)" for key in differing[:4])

@@ -7,6 +7,7 @@ Shapes: N pictures, L codes of a picture, B a batch.
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -24,9 +25,12 @@ ENCODED = 256
 
 @dataclass(frozen=True, slots=True)
 class CodeBook:
-    """Ids of all scales in a row, and the labels; `flipped_NL` are the codes of the mirrored pictures."""
+    """Ids of all scales in a row, and the labels; `flipped_NL` are the codes of the mirrored pictures.
 
-    key: str
+    `reads` holds fingerprints of the pictures and of the tokenizer.
+    """
+
+    reads: Mapping[str, str]
     ids_NL: Tensor
     flipped_NL: Tensor | None
     label_N: Tensor
@@ -51,20 +55,20 @@ class CodeBook:
 
 def encoded(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool, folder: Path) -> CodeBook:
     """The codes of all pictures, from `folder` where they were encoded before."""
-    key = cache_key(tokenizer, pictures, flip)
-    path = folder / f"{key}.safetensors"
+    reads = {"data": pictures.fingerprint, "tokenizer": fingerprint(tokenizer)}
+    name = hashlib.sha256(json.dumps({**reads, "flip": flip}, sort_keys=True).encode()).hexdigest()
+    path = folder / f"{name[:32]}.safetensors"
     if not path.is_file():
         stored = _encode(tokenizer, pictures, flip)
         with atomic(path) as temporary:
             save_file(stored, temporary)
     stored = load_file(path)
-    return CodeBook(key, stored["ids"], stored.get("flipped"), stored["labels"])
+    return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
 
 
-def cache_key(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool) -> str:
-    """32 hex digits that change when any code may change."""
-    about = {"config": asdict(tokenizer.config), "pictures": pictures.fingerprint, "flip": flip}
-    total = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+def fingerprint(tokenizer: MultiScaleVQ) -> str:
+    """32 hex digits that change when any architecture number or weight of the tokenizer does."""
+    total = hashlib.sha256(json.dumps(asdict(tokenizer.config), sort_keys=True).encode())
     for name, value in sorted(tokenizer.state_dict().items()):
         total.update(name.encode())
         total.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())

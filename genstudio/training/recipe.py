@@ -152,7 +152,7 @@ class Output(Section):
 
 
 class TrainingRecipe(Section):
-    """A whole recipe. `save`, `sample` and `log` do not touch the numbers and may change on resume."""
+    """A whole recipe. What is not among its `numbers` may change when a run goes on."""
 
     run: Run
     data: Data
@@ -173,8 +173,13 @@ class TrainingRecipe(Section):
         return self
 
     def numbers(self) -> dict[str, Any]:
-        """Every key that decides the result, flat ("run.seed"): equal numbers, equal weights."""
-        return dict(_flat(self.model_dump(mode="json", exclude={"save", "sample", "log"})))
+        """Every key that decides the trained weights, flat ("run.seed").
+
+        Where data and tokenizer lie is not among them: the run compares what it reads by fingerprint.
+        """
+        decisive = {"run", "data", "network", "objective", "optimizer"}
+        flat = dict(_flat(self.model_dump(mode="json", include=decisive)))
+        return {key: value for key, value in flat.items() if key not in ("run.name", "data.source")}
 
 
 def read_recipe(name: str, overrides: Iterable[tuple[str, Any]] = ()) -> TrainingRecipe:

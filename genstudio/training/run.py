@@ -1,5 +1,6 @@
 """From a recipe to a release: prepare, train, and write the folder that `genstudio sample` takes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,20 +58,23 @@ def train(
             f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
             Exit.MEMORY,
         ) from error
-    weights.save_release(folder, loop.released, as_release(recipe), recipe.release.storage)
+    weights.save_release(folder, loop.released, as_release(recipe, folder), recipe.release.storage)
     return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), record, loop.evaluate())
 
 
-def as_release(recipe: TrainingRecipe) -> Release:
-    """The release that a finished run writes."""
+def as_release(recipe: TrainingRecipe, folder: Path) -> Release:
+    """The release that a finished run writes; a tokenizer in a folder is named as seen from `folder`."""
     out = recipe.release
+    tokenizer = recipe.tokenizer.release if recipe.tokenizer else None
+    if tokenizer and Path(tokenizer).is_dir():
+        tokenizer = os.path.relpath(Path(tokenizer).resolve(), folder.resolve())
     return Release(
         name=recipe.run.name,
         title=out.title,
         config=recipe.network,
         licence=out.licence,
         source=out.source,
-        tokenizer=recipe.tokenizer.release if recipe.tokenizer else None,
+        tokenizer=tokenizer,
         recipe=recipe.sampling,
         classes=out.classes,
     )

@@ -115,7 +115,7 @@ class TokenizerObjective(Objective):
     def picture(self, network: nn.Module) -> Tensor:
         """Test pictures in the odd rows, what the tokenizer makes of them below each."""
         x_BCHW = to_unit(self.test.pixels(range(min(SHOWN, len(self.test)))), self.device)
-        pairs = zip(x_BCHW.split(8), _remade(network, x_BCHW).split(8), strict=True)
+        pairs = zip(torch.split(x_BCHW, 8), torch.split(_remade(network, x_BCHW), 8), strict=True)
         return torch.cat([half for pair in pairs for half in pair])
 
     def _count(self, ids_Bn: Tensor) -> Tensor:

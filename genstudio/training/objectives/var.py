@@ -37,7 +37,7 @@ class NextScaleObjective(Objective):
         self.train, self.test = train.to(device), test.to(device)
         self.helpers: dict[str, nn.Module] = {}
         self.examples = len(train)
-        self.reads = {"codes": train.key}
+        self.reads = train.reads
 
     def losses(self, batch: Batch) -> Losses:
         index_B = batch.index_B.to(self.device)
@@ -55,7 +55,7 @@ class NextScaleObjective(Objective):
         """Mean cross-entropy of the test pictures' codes under their labels."""
         assert isinstance(network, VAR)
         losses = []
-        for index_B in torch.arange(len(self.test), device=self.device).split(EVALUATED):
+        for index_B in torch.split(torch.arange(len(self.test), device=self.device), EVALUATED):
             ids_BL, label_B = self.test.take(index_B, None)
             logits_BLV = teacher_forced(network, self._feeds(ids_BL), Given(label_B))
             losses.append(cross_entropy(logits_BLV, ids_BL))
@@ -66,7 +66,7 @@ class NextScaleObjective(Objective):
         """Input of the scales after the first, in float32: it is what sampling will feed."""
         sizes = [end - start for start, end in self.network.config.bounds]
         with torch.autocast(self.device.type, enabled=False):
-            return self.tokenizer.pyramid.teacher(Codes("scales", ids_BL.split(sizes, dim=1)))
+            return self.tokenizer.pyramid.teacher(Codes("scales", torch.split(ids_BL, sizes, dim=1)))
 
     def _per_scale(self, nll_BL: Tensor) -> Tensor:
         nll_L = nll_BL.detach().mean(dim=0)
