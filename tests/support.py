@@ -1,10 +1,11 @@
 """Where fixtures lie, and the command line run inside the test's own process."""
 
 import io
+import json
 import os
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -27,6 +28,12 @@ class Ran(NamedTuple):
     code: int
     out: str
     err: str
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Stdout as JSON; fails if there is anything else on it."""
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 def genstudio(*arguments: object) -> Ran:
