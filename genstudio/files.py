@@ -60,6 +60,13 @@ def home() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("genstudio")
 
 
+def _umask() -> int:
+    """The process's mask; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

@@ -34,9 +34,7 @@ class Query(NamedTuple):
 class Cache(Protocol):
     """One store for all layers of one run."""
 
-    def write(
-        self, layer: int, k_RHnD: Tensor, v_RHnD: Tensor, feed: Feed, query: Query | None = None
-    ) -> KV:
+    def write(self, layer: int, k_RHnD: Tensor, v_RHnD: Tensor, feed: Feed, query: Query | None = None) -> KV:
         """Hold k and v as pending and return committed + pending of that layer."""
         ...
 

@@ -5,15 +5,12 @@ import platform
 import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from genstudio.cli.console import emit
+from genstudio.cli.options import Json
 from genstudio.cli.table import show_facts
 from genstudio.errors import GenstudioError
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 OPTIONAL = ("torchvision", "triton", "torch-fidelity", "pillow", "tensorboard")
 

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from genstudio.cli.console import emit
+from genstudio.cli.options import Json
 from genstudio.cli.table import show_facts
 from genstudio.errors import GenstudioError
 
 File = Annotated[Path, typer.Argument(help="A PNG from genstudio, a .safetensors or a .pth file.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 PNG = b"\x89PNG"
 

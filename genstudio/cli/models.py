@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genstudio.cli.console import emit
+from genstudio.cli.options import Device, Json
 from genstudio.cli.table import show_facts, show_table
 from genstudio.errors import Exit
 
@@ -20,10 +21,8 @@ if TYPE_CHECKING:
 models = typer.Typer(help="Released models: list, show, import, verify.", rich_markup_mode=None)
 
 Name = Annotated[str, typer.Argument(help="A name from `genstudio models`, or a folder.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 OfficialFile = Annotated[Path, typer.Argument(help="A .pth, .pt or .safetensors file of official weights.")]
 As = Annotated[str, typer.Option("--as", help="The release that the file holds, e.g. var-d16.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 
 
 @models.callback(invoke_without_command=True)

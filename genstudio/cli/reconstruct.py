@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from genstudio.cli.console import emit
+from genstudio.cli.options import Device, Json
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
@@ -22,9 +23,7 @@ Model = Annotated[str, typer.Argument(help="A tokenizer, or a generator whose to
 Files = Annotated[list[Path] | None, typer.Argument(help="Pictures. Without: test pictures of --data.")]
 Data = Annotated[str, typer.Option("--data", help="fashion, emoji or a folder, when no picture is given.")]
 Count = Annotated[int, typer.Option("-n", "--num", min=1, help="Test pictures of --data.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the comparison.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 
 def reconstruct(

@@ -13,6 +13,7 @@ import typer
 from genstudio_kernels.select import Kernels
 
 from genstudio.cli.console import Meter, emit, note
+from genstudio.cli.options import Device, Json, Quiet
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ TopPOption = Annotated[float | None, typer.Option("--top-p", help="Keep codes up
 Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
 Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
 KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]
@@ -41,9 +41,7 @@ Grid = Annotated[
 ]
 Preview = Annotated[Path | None, typer.Option("--preview", help="Folder for one picture per step.")]
 From = Annotated[Path | None, typer.Option("--from", help="Make the picture in this PNG again.")]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run; load nothing.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
 
 
 def sample(

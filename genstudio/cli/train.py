@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genstudio.cli.console import Meter, emit, note
+from genstudio.cli.options import Device, Json, Quiet
 
 if TYPE_CHECKING:
     from genstudio.training.recipe import TrainingRecipe
@@ -21,11 +22,8 @@ Init = Annotated[str | None, typer.Option("--init", help="Fine-tune this model (
 Tokenizer = Annotated[str | None, typer.Option("--tokenizer", help="Tokenizer of a generator.")]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any key: section.key=value; repeatable.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder [default: runs/NAME].")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="fp32 or bf16 (autocast).")]
 Board = Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard files (extra tb).")]
-Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
 
 
 def train(

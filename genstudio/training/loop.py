@@ -39,11 +39,10 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who looks on: none of it changes a number. `picture` shows a generator's progress, saved by `draw`."""
+    """Who looks on: none of it changes a number. `draw` saves what the objective has to show."""
 
     report: Callable[[Status], None] | None = None
     draw: Callable[[Path, Tensor], None] | None = None
-    picture: Callable[[nn.Module], Tensor] | None = None
     board: Board | None = None
 
 
@@ -181,12 +180,11 @@ class Loop:
         self.window = Window()
 
     def _draw(self) -> None:
-        look = self.watch.picture or self.objective.picture
         if self.watch.draw is None:
             return
         training = self.released.training
         with torch.no_grad():
-            picture = look(self.released.eval())
+            picture = self.objective.picture(self.released.eval())
         self.released.train(training)
         if picture is not None:
             self.watch.draw(self.folder / "samples" / f"step-{self.step:07d}.png", picture)

@@ -98,7 +98,13 @@ def _next_scale(setup: Setup) -> Objective:
     train_codes = encoded(tokenizer, setup.train, recipe.data.flip, folder)
     test_codes = encoded(tokenizer, setup.test, False, folder)
     return NextScaleObjective(
-        setup.network, tokenizer, settings.label_drop, train_codes, test_codes, setup.device
+        setup.network,
+        tokenizer,
+        settings.label_drop,
+        train_codes,
+        test_codes,
+        setup.device,
+        recipe.sampling,
     )
 
 

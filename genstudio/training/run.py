@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genstudio.errors import Exit, GenstudioError
-from genstudio.files import atomic
+from genstudio.media.grid import grid
+from genstudio.media.pixels import to_uint8
+from genstudio.media.png import save_png
 from genstudio.releases import weights
-from genstudio.releases.release import Release
+from genstudio.releases.release import PixelRule, Release
 from genstudio.training.loop import Loop, Status, Watch
 from genstudio.training.metrics import open_board
 from genstudio.training.prepare import Say, prepare
@@ -38,17 +40,16 @@ def train(
     tensorboard: bool = False,
     report: Callable[[Status], None] | None = None,
     say: Say = lambda _: None,
-    picture: Callable[[nn.Module], Tensor] | None = None,
 ) -> Summary:
     """Train what the recipe describes, or go on where `folder` holds a checkpoint of the same recipe.
 
-    `report` hears of every step, `say` of what happens before the first; `picture` makes the sample grid of a
-    generator from its network, x [n,C,H,W] in [-1, 1]. Raises GenstudioError for whatever does not fit.
+    `report` hears of every step, `say` of what happens before the first. Raises GenstudioError for whatever
+    does not fit.
     """
     objective = prepare(recipe, device, say)
     folder.mkdir(parents=True, exist_ok=True)
     board = open_board(folder) if tensorboard else None
-    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, picture, board))
+    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board))
     try:
         record = loop.run()
     except torch.OutOfMemoryError as error:
@@ -82,8 +83,4 @@ def as_release(recipe: TrainingRecipe, folder: Path) -> Release:
 
 def write_grid(path: Path, x_BCHW: Tensor) -> None:
     """Write pictures in [-1, 1] as one PNG, eight to a row."""
-    from torchvision.utils import make_grid, save_image
-
-    with atomic(path) as temporary:
-        grid = make_grid(x_BCHW.float().cpu().clamp(-1, 1), nrow=PER_ROW, padding=1).add(1).div(2)
-        save_image(grid, temporary, format="png")
+    save_png(path, grid(to_uint8(x_BCHW, PixelRule()).cpu(), PER_ROW))

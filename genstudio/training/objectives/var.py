@@ -9,14 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genstudio.cache.full import FullCache
 from genstudio.generators.var import VAR, teacher_forced
-from genstudio.samplers.draws import Use
+from genstudio.samplers.draws import KeyedDraws, Use
+from genstudio.samplers.recipe import Recipe
+from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.values import Codes, Given
+from genstudio.samplers.walk import Done, Job, run
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.training.codes import CodeBook
 from genstudio.training.objectives.base import Batch, Losses, Objective
 
 EVALUATED = 128
+SHOWN = 16
 
 
 class NextScaleObjective(Objective):
@@ -32,8 +37,10 @@ class NextScaleObjective(Objective):
         train: CodeBook,
         test: CodeBook,
         device: torch.device,
+        sampling: Recipe,
     ) -> None:
         self.network, self.tokenizer, self.label_drop, self.device = network, tokenizer, label_drop, device
+        self.sampling = sampling
         self.train, self.test = train.to(device), test.to(device)
         self.helpers: dict[str, nn.Module] = {}
         self.examples = len(train)
@@ -60,6 +67,24 @@ class NextScaleObjective(Objective):
             logits_BLV = teacher_forced(network, self._feeds(ids_BL), Given(label_B))
             losses.append(cross_entropy(logits_BLV, ids_BL))
         return {"test_loss": torch.cat(losses).mean().item()}
+
+    @torch.no_grad()
+    def picture(self, network: nn.Module) -> Tensor:
+        """Sampled pictures, spread over the classes, the same seeds every time."""
+        assert isinstance(network, VAR)
+        seed_B = torch.arange(SHOWN, device=self.device)
+        config = network.config
+
+        def cache(rows: int, capacity: int) -> FullCache:
+            return FullCache(config.cache_spec(rows, capacity, "float32"), self.device)
+
+        given = Given(seed_B * config.classes // SHOWN)
+        *_, done = run(
+            ScaleWalk(network, self.tokenizer.pyramid),
+            Job(given, seed_B, self.sampling, KeyedDraws(), cache),
+        )
+        assert isinstance(done, Done)
+        return self.tokenizer.decode(self.tokenizer.latents(done.codes))
 
     @torch.no_grad()
     def _feeds(self, ids_BL: Tensor) -> Tensor:
