@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import cast
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 from torch import Tensor
 
 from genstudio.configs.features import ClassifierConfig
@@ -81,7 +81,7 @@ def load_extractor(name: str) -> tuple[Classifier, ReferenceStatistics]:
 
 
 def save(path: Path, reference: ReferenceStatistics) -> None:
-    """Write statistics atomically."""
+    """Write statistics atomically. Raises GenstudioError for a full or closed disk."""
     moments = reference.moments
     about = {
         "count": moments.count,
@@ -91,7 +91,7 @@ def save(path: Path, reference: ReferenceStatistics) -> None:
     }
     tensors = {"mu": moments.mean_D, "sigma": moments.covariance_DD, "features": reference.features_ND}
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {ABOUT: json.dumps(about)})
+        temporary.write_bytes(serialise(tensors, {ABOUT: json.dumps(about)}))
 
 
 def load(path: Path) -> ReferenceStatistics:

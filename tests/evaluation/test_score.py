@@ -112,6 +112,9 @@ def test_statistics_come_back_from_disk(
     torch.testing.assert_close(again.moments.covariance_DD, reference.moments.covariance_DD)
     assert torch.equal(again.features_ND, reference.features_ND)
     again.check(classifier)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(GenstudioError, match="cannot be written"):
+        references.save(tmp_path / "file" / "reference.safetensors", reference)
 
 
 def test_kept_features_are_spread_over_all_pictures(
