@@ -1,0 +1,54 @@
+"""The README cannot rot: every command in it runs here, in order, on the bundled checkpoints.
+
+Lines of `sh` blocks that begin with `genstudio` or `python` are run in one empty folder. Trainings are cut to
+two steps, and what needs a file that only its owner has must say so with the right exit code.
+"""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genstudio.data.sources import open_pictures
+from genstudio.errors import Exit, GenstudioError
+from tests.support import genstudio
+
+README = Path(__file__).parents[1] / "README.md"
+NEEDS_DATA = ("train", "reconstruct")
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.S)
+    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    joined = [part.strip() for line in lines for part in line.split("&&")]
+    return [line for line in joined if line.startswith("genstudio")]
+
+
+def has_data() -> bool:
+    try:
+        return len(open_pictures("fashion", "test", 32, 1)) > 0
+    except GenstudioError:
+        return False
+
+
+def test_commands_run_in_order(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert len(commands()) > 8
+    for line in commands():
+        words = shlex.split(line)[1:]
+        if words[0] in NEEDS_DATA and not has_data():
+            continue
+        if words[0] == "train":
+            words += ["--steps", "2", "--batch", "8"]
+        expected = Exit.WEIGHTS if "import" in words else Exit.OK
+        ran = genstudio(*words)
+        assert ran.code == expected, f"{line}: {ran.err}"
+
+
+def test_python_example_runs(home: Path, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
+    subprocess.run([sys.executable, "-c", block], check=True, cwd=tmp_path)
+    assert list(tmp_path.glob("*.png"))
