@@ -103,7 +103,8 @@ def write(
     }
     with atomic(path) as temporary:
         try:
-            save_file(pack(tensors, storage), temporary, {"format": "pt", "genstudio": json.dumps(about)})
+            # One key alone: safetensors writes several in random order, and equal weights must be equal bytes.
+            save_file(pack(tensors, storage), temporary, {"genstudio": json.dumps(about)})
         except SafetensorError as error:
             raise _as_os_error(error) from error
 

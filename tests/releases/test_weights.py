@@ -35,6 +35,13 @@ def test_a_release_folder_gives_the_same_network_again(config, tmp_path: Path) -
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model.safetensors", "release.json"]
 
 
+def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
+    network = tiny.network(tiny.VQ)
+    for number in range(8):
+        weights.save(tmp_path / f"{number}.safetensors", network, tiny.release(tiny.VQ))
+    assert len({digest(path) for path in tmp_path.iterdir()}) == 1
+
+
 def test_the_file_alone_tells_what_it_holds(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     network = tiny.network(tiny.VQ)
