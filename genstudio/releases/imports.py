@@ -40,8 +40,12 @@ class Report:
 def import_file(path: Path, release: Release) -> Report:
     """Convert `path` (.pth, .pt, .safetensors) as `release` and store it; memory stays mapped to the file.
 
-    Raises GenstudioError (exit code 3) for a damaged or unfit file, exit code 5 for a hash that differs.
+    Raises GenstudioError (exit code 3) for a damaged or unfit file, exit code 5 for a hash that differs, exit
+    code 2 for a release whose weights lie in a folder of their own.
     """
+    if release.folder is not None:
+        hint = "Name a release that others published: genstudio models."
+        raise GenstudioError(f"{release.name} has its weights already, in {release.folder}.", hint)
     official = read_official(path, release.packing)
     converted = convert(official, release, path)
     sha256 = digest(path)

@@ -50,8 +50,8 @@ def verify_release(release: Release, tokenizer: Release | None, runtime: Runtime
 
     Raises GenstudioError (exit code 3) where the weights are not here at all.
     """
-    checks = [_hash(release, resolve(release))]
     parts = [release] if tokenizer is None else [release, tokenizer]
+    checks = [_hash(part, resolve(part)) for part in parts]
     networks: list[nn.Module] = []
     for part in parts:
         check, network = _tensors(part, runtime)
@@ -64,13 +64,13 @@ def verify_release(release: Release, tokenizer: Release | None, runtime: Runtime
 
 def _hash(release: Release, path: Path) -> Check:
     """Against the hash in the release.json, else the one recorded at import or now."""
-    found, what = digest(path), str(path)
+    name, found, what = f"hash of {release.name}", digest(path), str(path)
     wanted = release.sha256 or records.known(what)
     if wanted is None:
         records.record(what, found)
-        return Check("hash", True, f"{found}, seen for the first time and recorded")
+        return Check(name, True, f"{found}, seen for the first time and recorded")
     source = "as in release.json" if release.sha256 else "as recorded"
-    return Check("hash", found == wanted, f"{found}, {source if found == wanted else f'not {wanted}'}")
+    return Check(name, found == wanted, f"{found}, {source if found == wanted else f'not {wanted}'}")
 
 
 def _tensors(release: Release, runtime: Runtime) -> tuple[Check, nn.Module | None]:

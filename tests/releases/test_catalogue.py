@@ -14,10 +14,7 @@ from genstudio.releases import catalogue
 from genstudio.releases.release import Release, from_json, to_json
 from tests.releases import tiny
 
-
-@pytest.fixture(autouse=True)
-def _empty_home(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GENSTUDIO_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def _folder(folder: Path, release: Release) -> Path:

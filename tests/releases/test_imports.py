@@ -21,10 +21,7 @@ from genstudio.releases.rename import to_official
 from genstudio.releases.tables import table_for
 from tests.releases import tiny
 
-
-@pytest.fixture(autouse=True)
-def _empty_home(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setenv("GENSTUDIO_HOME", str(tmp_path / "home"))
+pytestmark = pytest.mark.usefixtures("home")
 
 
 @pytest.fixture
@@ -146,3 +143,12 @@ def test_the_record_is_plain_json(release: Release, tmp_path: Path) -> None:
     record = json.loads((tmp_path / "home" / "first-seen.json").read_text())
     assert record["someone/var/var_tiny.pth"] == digest(path)
     assert record[str(resolve(release))] == digest(resolve(release))
+
+
+def test_a_trained_release_is_not_overwritten(tmp_path: Path) -> None:
+    weights.save_release(tmp_path, tiny.network(tiny.VQ), tiny.release(tiny.VQ))
+    before = digest(tmp_path / "model.safetensors")
+    torch.save(_official(tiny.VQ, seed=1), tmp_path / "w.pth")
+    with pytest.raises(GenstudioError, match="has its weights already"):
+        import_file(tmp_path / "w.pth", catalogue.read_folder(tmp_path))
+    assert digest(tmp_path / "model.safetensors") == before

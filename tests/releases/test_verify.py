@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genstudio.errors import Exit, GenstudioError
 from genstudio.releases import weights
 from genstudio.releases.places import resolve
 from genstudio.releases.release import to_json
@@ -30,7 +31,7 @@ def _failed(made: pair.Pair) -> list[str]:
 
 def test_a_good_pair_passes_every_check(made: pair.Pair) -> None:
     checks = verify_release(*made.releases, Runtime())
-    names = ["hash", "tensors of gen", "tensors of tok", "round trip", "loss"]
+    names = ["hash of gen", "hash of tok", "tensors of gen", "tensors of tok", "round trip", "loss"]
     assert [check.name for check in checks] == names
     assert all(check.ok for check in checks), checks
 
@@ -54,7 +55,7 @@ def test_a_changed_byte_fails_the_hash(made: pair.Pair) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    assert "hash" in _failed(made)
+    assert "hash of gen" in _failed(made)
 
 
 def test_numbers_that_are_not_finite_and_files_that_are_cut_fail_the_table(made: pair.Pair) -> None:
@@ -64,7 +65,7 @@ def test_numbers_that_are_not_finite_and_files_that_are_cut_fail_the_table(made:
     assert _failed(made) == ["tensors of gen"]
     path = resolve(made.releases[0])
     path.write_bytes(path.read_bytes()[:-10])
-    assert _failed(made) == ["hash", "tensors of gen"]
+    assert _failed(made) == ["hash of gen", "tensors of gen"]
 
 
 def test_without_a_hash_the_first_one_seen_is_kept(made: pair.Pair) -> None:
@@ -76,3 +77,11 @@ def test_without_a_hash_the_first_one_seen_is_kept(made: pair.Pair) -> None:
     assert first.found.endswith("seen for the first time and recorded")
     weights.save(resolve(tokenizer), tiny.network(tiny.VQ), plain)
     assert not verify_release(made.releases[1], None, Runtime())[0].ok
+
+
+def test_a_tokenizer_that_is_not_here_is_missing_weights(made: pair.Pair) -> None:
+    release, tokenizer = made.releases
+    resolve(tokenizer).unlink()
+    with pytest.raises(GenstudioError, match="tok is not on this machine") as caught:
+        verify_release(release, tokenizer, Runtime())
+    assert caught.value.code == Exit.WEIGHTS

@@ -1,0 +1,52 @@
+"""Files are whole or absent; the program's own folder can be moved."""
+
+import errno
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from genstudio.errors import GenstudioError
+from genstudio.files import atomic, digest, home, write_text
+
+
+def test_a_write_makes_its_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "c.txt"
+    write_text(path, "new")
+    assert path.read_text() == "new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failed_write_keeps_the_old_file_and_removes_the_new(failure, tmp_path: Path) -> None:
+    path = tmp_path / "c.txt"
+    write_text(path, "old")
+    with pytest.raises(failure), atomic(path) as temporary:
+        temporary.write_text("half")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"), [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "cannot be written")]
+)
+def test_the_disk_speaks_in_two_sentences(number: int, message: str, tmp_path: Path) -> None:
+    with pytest.raises(GenstudioError, match=message), atomic(tmp_path / "c.txt") as temporary:
+        temporary.write_text("half")
+        raise OSError(number, "reason")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 40_000
+    (tmp_path / "f").write_bytes(content)
+    assert digest(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+def test_the_home_is_the_users_cache_unless_chosen(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GENSTUDIO_HOME", str(tmp_path))
+    assert home() == tmp_path
+    monkeypatch.delenv("GENSTUDIO_HOME")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert home().name == "genstudio"
