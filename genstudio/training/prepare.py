@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from genstudio import registry
-from genstudio.data.sources import Pictures, open_pictures
+from genstudio.data.sources import Pictures, Split, open_pictures
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
@@ -22,6 +22,7 @@ from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.training import recipe as recipes
 from genstudio.training.codes import encoded
 from genstudio.training.initial import adopt, initialise
+from genstudio.training.kept import kept
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Objective
 from genstudio.training.objectives.classifier import ClassifierObjective
@@ -46,9 +47,8 @@ class Setup(NamedTuple):
 
 def prepare(recipe: TrainingRecipe, device: torch.device, say: Say) -> Objective:
     """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
-    data = recipe.data
-    train_set = open_pictures(data.source, "train", data.pixels, data.channels)
-    test_set = open_pictures(data.source, "test", data.pixels, data.channels)
+    train_set = _open(recipe, "train")
+    test_set = _open(recipe, "test")
     say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
     _check_data(recipe, train_set)
     network = _network(recipe, say).to(device)
@@ -122,6 +122,11 @@ _OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
     "next_scale": _next_scale,
     "classification": _classification,
 }
+
+
+def _open(recipe: TrainingRecipe, split: Split) -> Pictures:
+    data = recipe.data
+    return kept(open_pictures(data.source, split, data.pixels, data.channels), data.pixels, data.channels)
 
 
 def _network(recipe: TrainingRecipe, say: Say) -> nn.Module:
