@@ -31,7 +31,7 @@ class Meter:
 
     def __init__(self, title: str, total: int, quiet: bool = False) -> None:
         self.title, self.total, self.quiet = title, total, quiet
-        self.done = 0.0
+        self.done = self.before = 0.0
         self.started = self.spoke = time.monotonic()
         self._bar: Progress | None = None
 
@@ -48,6 +48,11 @@ class Meter:
         if self._bar is not None:
             self._bar.stop()
 
+    def skip(self, done: float) -> None:
+        """Say that an earlier run made `done` pictures already; they do not count as speed."""
+        self.before = done
+        self.reach(done)
+
     def reach(self, done: float) -> None:
         """Say that `done` pictures of the total are made."""
         self.done = done
@@ -59,7 +64,7 @@ class Meter:
 
     def _facts(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
-        return f"{self.done / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+        return f"{(self.done - self.before) / seconds:.2f} images/s, {memory_mb():,.0f} MB"
 
 
 def memory_mb() -> float:

@@ -76,16 +76,16 @@ def _run(recipe: "TrainingRecipe", folder: Path, device: str, tensorboard: bool,
     from genstudio.runtime import Runtime
     from genstudio.training import run
 
-    chosen = Runtime.choose(device).torch_device
-    pictures = recipe.run.total * recipe.run.batch
+    chosen, batch = Runtime.choose(device).torch_device, recipe.run.batch
     note(f"{recipe.run.name}: {recipe.run.total} steps on {chosen}, into {folder}", quiet)
-    with Meter(recipe.run.name, pictures, quiet) as meter:
+    with Meter(recipe.run.name, recipe.run.total * batch, quiet) as meter:
         return run.train(
             recipe,
             folder,
             chosen,
             tensorboard=tensorboard,
-            report=lambda status: meter.reach(status.step * recipe.run.batch),
+            begin=lambda step: meter.skip(step * batch),
+            report=lambda status: meter.reach(status.step * batch),
             say=lambda text: note(text, quiet),
         )
 

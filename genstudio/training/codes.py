@@ -12,10 +12,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genstudio.data.sources import Pictures, batches
+from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.training.objectives.base import to_unit
@@ -62,7 +64,7 @@ def encoded(tokenizer: MultiScaleVQ, pictures: Pictures, flip: bool, folder: Pat
         stored = _encode(tokenizer, pictures, flip)
         with atomic(path) as temporary:
             save_file(stored, temporary)
-    stored = load_file(path)
+    stored = _read(path)
     return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
 
 
@@ -73,6 +75,14 @@ def fingerprint(tokenizer: MultiScaleVQ) -> str:
         total.update(name.encode())
         total.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()[:32]
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        hint = "Remove it; it is made again from the pictures."
+        raise GenstudioError(f"The codes in {path} are damaged.", hint, Exit.WEIGHTS) from error
 
 
 @torch.no_grad()

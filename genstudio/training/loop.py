@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from genstudio.errors import Exit, GenstudioError
 from genstudio.samplers.draws import At, KeyedDraws
 from genstudio.training.checkpoint import check_same_run, load_checkpoint, save_checkpoint
-from genstudio.training.metrics import Board, Log, Window, plain
+from genstudio.training.metrics import Log, OpenBoard, Window, plain
 from genstudio.training.objectives.base import Batch, Objective
 from genstudio.training.optimizer import averaged, build_optimizer, learning_rate, rewrite
 from genstudio.training.positions import Positions
@@ -41,9 +41,9 @@ class Status(NamedTuple):
 class Watch:
     """Who looks on: none of it changes a number. `draw` saves what the objective has to show."""
 
-    report: Callable[[Status], None] | None = None
+    report: Callable[[Status], None] = lambda _: None
     draw: Callable[[Path, Tensor], None] | None = None
-    board: Board | None = None
+    board: OpenBoard | None = None
 
 
 @dataclass(slots=True)
@@ -74,41 +74,37 @@ class Loop:
         """The network that the run is about: the average where one is kept."""
         return self.objective.network if self.average is None else self.average.module
 
-    def run(self) -> dict[str, Any]:
-        """Train to the end; returns the last record. Ctrl-C saves and raises with exit code 130."""
+    def run(self) -> dict[str, float]:
+        """Train to the end; returns what held-out examples say of the released network (eval mode, float32).
+
+        Ctrl-C saves and raises GenstudioError with exit code 130.
+        """
         log = Log(self.folder, self.step, self.watch.board)
         try:
             with interruptible() as stop:
                 self._train(log, stop)
+            found = self.objective.evaluate(self.released.eval())
+            log.write({"step": self.step, **found})
         finally:
             log.close()
-        return self.record
-
-    def evaluate(self) -> dict[str, float]:
-        """Numbers on held-out examples, added to the metrics; eval mode, float32."""
-        found = self.objective.evaluate(self.released.eval())
-        log = Log(self.folder, self.step, None)
-        log.write({"step": self.step, **found})
-        log.close()
         return found
 
     def _train(self, log: Log, stop: Stop) -> None:
-        saved, since, seen = self.step, time.monotonic(), self.step
+        saved, logged, every = self.step, (self.step, self.seconds), self.recipe
+        started = time.monotonic() - self.seconds
         while self.step < self.total:
             rate = self._advance()
-            every = self.recipe
+            self.seconds = time.monotonic() - started
             if _due(self.step, every.log.every) or self.step == self.total:
-                now = time.monotonic()
-                speed = (self.step - seen) * self.recipe.run.batch / (now - since)
-                self.seconds, since, seen = self.seconds + now - since, now, self.step
+                speed = (self.step - logged[0]) * every.run.batch / (self.seconds - logged[1])
+                logged = (self.step, self.seconds)
                 self._write(log, rate, speed)
             if _due(self.step, every.sample.every):
                 self._draw()
             if _due(self.step, every.save.every) or self.step == self.total:
                 self._save()
                 saved = self.step
-            if self.watch.report is not None:
-                self.watch.report(Status(self.step, self.total, self.record))
+            self.watch.report(Status(self.step, self.total, self.record))
             if stop.asked and self.step < self.total:
                 self._interrupt(saved)
 

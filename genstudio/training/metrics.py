@@ -4,7 +4,7 @@ Sums are part of the run's state, so that a resumed run writes the lines that an
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -52,16 +52,19 @@ class Board(Protocol):
     def close(self) -> None: ...
 
 
+OpenBoard = Callable[[Path, int], Board]
+
+
 class Log:
     """The metrics file of a run, one JSON object per line, and an optional TensorBoard."""
 
-    def __init__(self, folder: Path, step: int, board: Board | None = None) -> None:
+    def __init__(self, folder: Path, step: int, board: OpenBoard | None = None) -> None:
         """Open the file and forget lines after `step`, and final lines: they will be written again."""
         path = folder / NAME
         kept = [line for line in _lines(path) if _belongs(line, step)]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")
-        self._board = board
+        self._board = board(folder, step) if board else None
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append a record; it holds "step" and numbers or lists of numbers."""
@@ -80,16 +83,15 @@ class Log:
             self._board.close()
 
 
-def open_board(folder: Path) -> Board:
-    """TensorBoard's writer. Raises GenstudioError where TensorBoard is not installed."""
+def tensorboard() -> OpenBoard:
+    """What opens TensorBoard's writer at a step. Raises GenstudioError where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise GenstudioError(
             "TensorBoard is not installed.", "Run: pip install 'genstudio[tb]', or leave --tensorboard away."
         ) from error
-    board: Board = SummaryWriter(str(folder / "tensorboard"))
-    return board
+    return lambda folder, step: SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
 
 def plain(values: Mapping[str, Tensor]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from genstudio.media.pixels import to_uint8
 from genstudio.media.png import save_png
 from genstudio.releases import weights
 from genstudio.releases.release import PixelRule, Release
+from genstudio.training import metrics
 from genstudio.training.loop import Loop, Status, Watch
-from genstudio.training.metrics import open_board
 from genstudio.training.prepare import Say, prepare
 from genstudio.training.recipe import TrainingRecipe
 
@@ -38,20 +38,21 @@ def train(
     device: torch.device,
     *,
     tensorboard: bool = False,
-    report: Callable[[Status], None] | None = None,
+    begin: Callable[[int], None] = lambda _: None,
+    report: Callable[[Status], None] = lambda _: None,
     say: Say = lambda _: None,
 ) -> Summary:
     """Train what the recipe describes, or go on where `folder` holds a checkpoint of the same recipe.
 
-    `report` hears of every step, `say` of what happens before the first. Raises GenstudioError for whatever
-    does not fit.
+    `say` hears of what happens before the first step, `begin` at which step this is, `report` of every step
+    made. Raises GenstudioError for whatever does not fit.
     """
+    board = metrics.tensorboard() if tensorboard else None
     objective = prepare(recipe, device, say)
-    folder.mkdir(parents=True, exist_ok=True)
-    board = open_board(folder) if tensorboard else None
     loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board))
+    begin(loop.step)
     try:
-        record = loop.run()
+        test = loop.run()
     except torch.OutOfMemoryError as error:
         passes = recipe.run.accumulate
         raise GenstudioError(
@@ -60,7 +61,7 @@ def train(
             Exit.MEMORY,
         ) from error
     weights.save_release(folder, loop.released, as_release(recipe, folder), recipe.release.storage)
-    return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), record, loop.evaluate())
+    return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), loop.record, test)
 
 
 def as_release(recipe: TrainingRecipe, folder: Path) -> Release:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genstudio.errors import GenstudioError
-from genstudio.training.metrics import Log, Window, open_board, plain
+from genstudio.training.metrics import Log, Window, plain, tensorboard
 
 
 def test_means_weigh_passes_and_counts_add_up() -> None:
@@ -48,11 +48,11 @@ def test_lines_after_the_checkpoint_and_cut_lines_are_forgotten(tmp_path: Path) 
 
 
 def test_tensorboard_is_asked_for_by_name_when_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(GenstudioError) as caught:
-        open_board(tmp_path)
+        tensorboard()
     assert "genstudio[tb]" in caught.value.hint
 
 
@@ -66,7 +66,7 @@ def test_tensorboard_gets_numbers_and_lists(tmp_path: Path) -> None:
         def close(self) -> None:
             seen.append(("closed", 0.0, 0))
 
-    log = Log(tmp_path, 0, Board())
+    log = Log(tmp_path, 0, lambda folder, step: Board())
     log.write({"step": 4, "loss": 1.5, "use": [0.5, 0.25]})
     log.close()
     assert ("loss", 1.5, 4) in seen and ("use/1", 0.25, 4) in seen and seen[-1][0] == "closed"
