@@ -103,7 +103,7 @@ def write(
     }
     with atomic(path) as temporary:
         try:
-            # One key alone: safetensors writes several in random order, and equal weights must be equal bytes.
+            # One key: safetensors writes several in random order, and equal weights are equal bytes.
             save_file(pack(tensors, storage), temporary, {"genstudio": json.dumps(about)})
         except SafetensorError as error:
             raise _as_os_error(error) from error
