@@ -27,7 +27,7 @@ class Window:
     def add(self, parts: Mapping[str, Tensor], counts: Mapping[str, Tensor], weight: float) -> None:
         """Add one pass that is `weight` of a step. Parts that not every pass has are averaged over theirs."""
         for name, value in parts.items():
-            _add(self.sums, name, value.detach().double() * weight)
+            _add(self.sums, name, value.detach().float() * weight)
             self.weights[name] = self.weights.get(name, 0.0) + weight
         for name, value in counts.items():
             _add(self.counts, name, value.detach())

@@ -2,7 +2,6 @@
 never been killed: the same bytes of the model, the same metrics."""
 
 import io
-import json
 import multiprocessing
 import random
 import time
@@ -18,6 +17,7 @@ from genstudio.files import digest
 from genstudio.training import checkpoint
 from genstudio.training.run import train
 from tests.training import tiny
+from tests.training.tiny import lines
 
 STEPS = 24
 ALARM = 120.0
@@ -53,7 +53,7 @@ def _stall_in_second_write(writing: Any) -> None:
         writing.value = 1
         time.sleep(ALARM)
 
-    checkpoint.torch.save = half  # type: ignore[attr-defined]
+    checkpoint.torch.save = half
 
 
 def killed(context: ForkServerContext, folder: Path, arguments: tuple[str, str], at: int, wait: float) -> int:
@@ -69,11 +69,6 @@ def killed(context: ForkServerContext, folder: Path, arguments: tuple[str, str],
     process.kill()
     process.join()
     return int(process.exitcode or 0)
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{k: v for k, v in record.items() if k not in ("images_per_s", "minutes")} for record in records]
 
 
 def test_five_kills_change_nothing(pictures: Path, home: Path, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Whole runs in one process: they learn, stop and go on, split batches, refuse what is broken."""
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -19,19 +18,13 @@ from genstudio.training.objectives.tokenizer import TokenizerObjective
 from genstudio.training.recipe import TrainingRecipe
 from genstudio.training.run import Summary, train
 from tests.training import tiny
+from tests.training.tiny import lines
 
 CPU = torch.device("cpu")
-TIMES = ("images_per_s", "minutes")
 
 
 def go(recipe: TrainingRecipe, folder: Path, **watch: Any) -> Summary:
     return train(recipe, folder, CPU, **watch)
-
-
-def lines(folder: Path) -> list[dict[str, Any]]:
-    """The metrics without what depends on the clock."""
-    records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
-    return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
 
 
 def press_at(step: int) -> Any:

@@ -1,5 +1,7 @@
 """Tiny pictures and tiny recipes, so that whole trainings fit into a test."""
 
+import json
+import math
 import struct
 from copy import deepcopy
 from pathlib import Path
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from genstudio.training.recipe import TrainingRecipe, parse_recipe
 
+TIMES = ("images_per_s", "minutes")
 COMMON: dict[str, Any] = {
     "data": {"pixels": 32, "channels": 1, "flip": True},
     "save": {"every": 2},
@@ -75,6 +78,17 @@ def recipe(tables: dict[str, Any], data: Path, **changes: Any) -> TrainingRecipe
         section, _, name = key.partition("__")
         own.setdefault(section, {})[name] = value
     return parse_recipe(own)
+
+
+def lines(folder: Path) -> list[dict[str, Any]]:
+    """The metrics of a run without what depends on the clock."""
+    records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
+
+
+def fits(share: float, expected: float, count: int) -> bool:
+    """Whether a share of `count` coins may have this chance: a right one fails once in 16,000 seeds."""
+    return abs(share - expected) < 4 * math.sqrt(expected * (1 - expected) / count)
 
 
 def write_pictures(folder: Path, train: int = 24, test: int = 10) -> Path:

@@ -94,11 +94,11 @@ class TokenizerObjective(Objective):
 
     def derive(self, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Per scale: the share of codes in use, and the perplexity exp(H) of how they are used."""
-        counts_KV = counts["codes"].double()
+        counts_KV = counts["codes"].float()
         share_KV = counts_KV / counts_KV.sum(dim=1, keepdim=True)
         entropy_K = -torch.xlogy(share_KV, share_KV).sum(dim=1)
-        used = {"codes_used": (counts_KV.sum(dim=0) > 0).double().mean()}
-        return {**used, "use": (counts_KV > 0).double().mean(dim=1), "perplexity": entropy_K.exp()}
+        used = {"codes_used": (counts_KV.sum(dim=0) > 0).float().mean()}
+        return {**used, "use": (counts_KV > 0).float().mean(dim=1), "perplexity": entropy_K.exp()}
 
     def state(self) -> dict[str, Tensor]:
         return {"idle": self.idle_V}

@@ -1,6 +1,5 @@
 """The tokenizer's objective: what it sums, how codes restart, what the critic may touch."""
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.evaluation.classifier import Classifier
-from genstudio.samplers.draws import At, KeyedDraws
+from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.training.objectives.adversarial import (
     Critic,
     adaptive_weight,
@@ -44,12 +43,14 @@ def test_the_total_is_the_weighted_sum_of_the_parts(pictures: Path) -> None:
 
 
 def test_flips_are_keyed_by_epoch_and_example(pictures: Path) -> None:
-    flips = [batch(epoch=epoch).coin(36, 0.5) for epoch in range(40)]  # type: ignore[arg-type]
+    flips = [batch(epoch=epoch).coin(Use.FLIP, 0.5) for epoch in range(40)]
     share = torch.stack(flips).float().mean().item()
-    assert abs(share - 0.5) < 4 * math.sqrt(0.25 / 240)  # a fair coin fails once in 16,000 seeds
+    assert tiny.fits(share, 0.5, 240)
+    unfair = torch.stack([batch(epoch=epoch).coin(Use.FLIP, 0.7) for epoch in range(40)])
+    assert not tiny.fits(unfair.float().mean().item(), 0.5, 240)
     part = batch(epoch=1)
     late = part._replace(index_B=part.index_B[3:], at=At(part.at.seed_R[3:], part.at.index_RK[3:]))
-    assert torch.equal(late.coin(36, 0.5), flips[1][3:])  # type: ignore[arg-type]
+    assert torch.equal(late.coin(Use.FLIP, 0.5), flips[1][3:])
 
 
 def test_idle_codes_restart_at_vectors_of_the_batch(pictures: Path) -> None:
@@ -117,8 +118,8 @@ def test_hinge_loss_stops_where_the_critic_is_sure() -> None:
             return 2 * x_BCHW
 
     real_BCHW, fake_BCHW = torch.ones(1, 1, 2, 2), -torch.ones(1, 1, 2, 2)
-    assert critic_loss(Sure(), real_BCHW, fake_BCHW).item() == 0.0  # type: ignore[arg-type]
-    assert critic_loss(Sure(), fake_BCHW, real_BCHW).item() == 3.0  # type: ignore[arg-type]
+    assert critic_loss(Sure(), real_BCHW, fake_BCHW).item() == 0.0
+    assert critic_loss(Sure(), fake_BCHW, real_BCHW).item() == 3.0
 
 
 def test_the_adaptive_weight_is_the_ratio_of_gradients() -> None:
@@ -142,7 +143,7 @@ def test_evaluation_measures_the_test_pictures(pictures: Path) -> None:
         def forward(self, x_BCHW: Tensor) -> Any:
             from genstudio.tokenizers.multiscale_vq import Reconstruction
 
-            return Reconstruction(torch.full_like(x_BCHW, -2.0), None, None, ())  # type: ignore[arg-type]
+            return Reconstruction(torch.full_like(x_BCHW, -2.0), None, None, ())
 
     made = objective(pictures)
     x_BCHW = made.test.pixels(range(10)).float() / 127.5 - 1

@@ -101,8 +101,9 @@ def test_labels_drop_at_the_rate_asked_and_by_the_draws_alone(pictures: Path, ho
     with torch.no_grad():
         made.network.class_embed.weight[:10] = 3.0
     assert torch.equal(made.losses(batch()).total, dropped)
-    drops = torch.stack([batch(epoch).coin(Use.DROP, 0.1) for epoch in range(500)]).float().mean().item()
-    assert abs(drops - 0.1) < 4 * math.sqrt(0.09 / 4000)  # a right rate fails once in 16,000 seeds
+    for rate, right in ((0.1, True), (0.13, False)):
+        drops_EB = torch.stack([batch(epoch).coin(Use.DROP, rate) for epoch in range(500)])
+        assert tiny.fits(drops_EB.float().mean().item(), 0.1, 4000) is right
 
 
 def test_the_initial_network_is_a_function_of_the_seed(pictures: Path) -> None:
