@@ -128,9 +128,11 @@ class Studio:
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
     def compile(self) -> None:
-        """Compile every block of the generator; pictures stay the same up to rounding, only time changes."""
+        """Compile what sees nothing of the cache, whose length would make a program per scale: the MLPs and
+        the decoder. Pictures stay the same up to rounding; only time changes."""
         for block in self.generator.blocks:
-            block.compile()
+            block.get_submodule("mlp").compile(dynamic=True)
+        self.tokenizer.decoder.compile(dynamic=True)
 
     def labels(self, classes: str | int | list[int]) -> tuple[int, ...]:
         """Class ids from names, ids or ranges."""
