@@ -45,14 +45,22 @@ class Setup(NamedTuple):
     say: Say
 
 
-def prepare(recipe: TrainingRecipe, device: torch.device, say: Say) -> Objective:
+class Prepared(NamedTuple):
+    """What is trained, and the names of the classes that it learns from."""
+
+    objective: Objective
+    classes: tuple[str, ...]
+
+
+def prepare(recipe: TrainingRecipe, device: torch.device, say: Say) -> Prepared:
     """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
     train_set = _open(recipe, "train")
     test_set = _open(recipe, "test")
     say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
     _check_data(recipe, train_set)
     network = _network(recipe, say).to(device)
-    return _OBJECTIVES[recipe.objective.kind](Setup(recipe, network, train_set, test_set, device, say))
+    setup = Setup(recipe, network, train_set, test_set, device, say)
+    return Prepared(_OBJECTIVES[recipe.objective.kind](setup), tuple(train_set.classes))
 
 
 def _reconstruction(setup: Setup) -> Objective:

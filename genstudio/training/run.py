@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from genstudio.data.labels import labels
 from genstudio.errors import Exit, GenstudioError
 from genstudio.media.grid import grid
 from genstudio.media.pixels import to_uint8
@@ -48,7 +49,7 @@ def train(
     made. Raises GenstudioError for whatever does not fit.
     """
     board = metrics.tensorboard() if tensorboard else None
-    objective = prepare(recipe, device, say)
+    objective, classes = prepare(recipe, device, say)
     loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board))
     begin(loop.step)
     try:
@@ -60,12 +61,16 @@ def train(
             f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
             Exit.MEMORY,
         ) from error
-    weights.save_release(folder, loop.released, as_release(recipe, folder), recipe.release.storage)
+    release = as_release(recipe, folder, classes)
+    weights.save_release(folder, loop.released, release, recipe.release.storage)
     return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), loop.record, test)
 
 
-def as_release(recipe: TrainingRecipe, folder: Path) -> Release:
-    """The release that a finished run writes; a tokenizer in a folder is named as seen from `folder`."""
+def as_release(recipe: TrainingRecipe, folder: Path, classes: tuple[str, ...]) -> Release:
+    """The release that a finished run writes; a tokenizer in a folder is named as seen from `folder`.
+
+    Where the recipe names a label set that is not the one of the pictures, the pictures' `classes` are kept.
+    """
     out = recipe.release
     tokenizer = recipe.tokenizer.release if recipe.tokenizer else None
     if tokenizer and Path(tokenizer).is_dir():
@@ -78,8 +83,15 @@ def as_release(recipe: TrainingRecipe, folder: Path) -> Release:
         source=out.source,
         tokenizer=tokenizer,
         recipe=recipe.sampling,
-        classes=out.classes,
+        classes=_class_names(recipe, classes),
     )
+
+
+def _class_names(recipe: TrainingRecipe, classes: tuple[str, ...]) -> str | tuple[str, ...] | None:
+    if not hasattr(recipe.network, "classes"):
+        return None
+    named = recipe.release.classes
+    return named if named is not None and labels(named) == classes else classes
 
 
 def write_grid(path: Path, x_BCHW: Tensor) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from genstudio.errors import Exit
 from genstudio.training.recipe import read_recipe
@@ -111,3 +112,20 @@ def test_a_file_in_place_of_the_folder(data: str, tmp_path: Path) -> None:
 def test_flags_reach_the_recipe_they_name() -> None:
     recipe = read_recipe("var-fashion", [("run.batch", 7), ("optimizer.lr", 0.5)])
     assert (recipe.run.batch, recipe.optimizer.lr) == (7, 0.5)
+
+
+def test_a_folder_of_pictures_becomes_a_model_that_knows_its_classes(home: Path, tmp_path: Path) -> None:
+    """From pictures in folders to a sampled picture of a class by its folder's name."""
+    for name in ("apple", "pear"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(24):
+            shade = (10 * number, 200, 0) if name == "pear" else (200, 10 * number, 0)
+            Image.new("RGB", (20, 16), shade).save(tmp_path / "data" / name / f"{number}.png")
+    small = ["--data", tmp_path / "data", "--steps", 2, "--batch", 4, "--set", "data.channels=3"]
+    vq = ["--set", "network.channels=3", "--set", "objective.perceptual=0", "-o", tmp_path / "vq"]
+    assert genstudio("train", "msvq-fashion", *small, *vq).code == 0
+    ours = ["--set", "network.classes=2", "--tokenizer", tmp_path / "vq", "-o", tmp_path / "var"]
+    assert genstudio("train", "var-fashion", *small, *ours).code == 0
+    ran = genstudio("sample", tmp_path / "var", "-c", "pear", "-o", tmp_path / "out", "--json")
+    assert ran.code == 0, ran.err
+    assert [entry["class"] for entry in ran.data["pictures"]] == ["pear"]

@@ -39,5 +39,5 @@ def test_accuracy_counts_test_pictures(pictures: Path) -> None:
         def forward(self, x_BCHW: Tensor) -> Scores:
             return Scores(F.one_hot(torch.full((len(x_BCHW),), 4), 10).float())
 
-    made = prepare(tiny.recipe(tiny.CLASSIFIER, pictures), torch.device("cpu"), lambda _: None)
+    made = prepare(tiny.recipe(tiny.CLASSIFIER, pictures), torch.device("cpu"), lambda _: None).objective
     assert made.evaluate(Constant()) == {"test_accuracy": 0.1}

@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 
 def objective(pictures: Path, **changes: Any) -> TokenizerObjective:
-    made = prepare(tiny.recipe(tiny.VQ, pictures, **changes), CPU, lambda _: None)
+    made = prepare(tiny.recipe(tiny.VQ, pictures, **changes), CPU, lambda _: None).objective
     assert isinstance(made, TokenizerObjective)
     return made
 

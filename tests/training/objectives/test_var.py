@@ -33,8 +33,8 @@ def make(pictures: Path, home: Path, **changes: Any) -> NextScaleObjective:
     with torch.no_grad():
         tokenizer.get_parameter("quantize.codebook.weight").mul_(20)
     folder = home / "models" / "tiny-vq"
-    weights.save_release(folder, tokenizer, as_release(vq, folder))
-    made = prepare(tiny.recipe(tiny.VAR, pictures, **changes), CPU, lambda _: None)
+    weights.save_release(folder, tokenizer, as_release(vq, folder, ()))
+    made = prepare(tiny.recipe(tiny.VAR, pictures, **changes), CPU, lambda _: None).objective
     assert isinstance(made, NextScaleObjective)
     with torch.no_grad():
         for value in made.network.parameters():
