@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
-from genstudio.data.sources import Indices, Split, as_index
+from genstudio.data.pictures import Indices, Split, as_index
 from genstudio.errors import GenstudioError
 
 FONT = "NotoColorEmoji.ttf"

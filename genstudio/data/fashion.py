@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from genstudio.data.labels import FASHION
-from genstudio.data.sources import Indices, Split, as_index
+from genstudio.data.pictures import Indices, Split, as_index
 from genstudio.errors import GenstudioError
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from genstudio.data.sources import Pictures, batches
+from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier, Scores
 from genstudio.media.pixels import to_float
 from genstudio.releases.release import PixelRule

@@ -16,7 +16,7 @@ from safetensors.torch import save as serialise
 from torch import Tensor
 
 from genstudio.configs.features import ClassifierConfig
-from genstudio.data.sources import Pictures
+from genstudio.data.pictures import Pictures
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.evaluation.features import all_pixels, features, weights_digest

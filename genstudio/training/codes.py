@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genstudio.data.sources import Pictures, batches
+from genstudio.data.pictures import Pictures, batches
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ

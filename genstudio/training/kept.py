@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from genstudio.data.sources import Indices, Pictures, as_index
+from genstudio.data.pictures import Indices, Pictures, as_index
 
 LIMIT = 4 << 30  # bytes; a larger set is read from its source every time
 

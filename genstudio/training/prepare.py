@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from genstudio import registry
-from genstudio.data.sources import Pictures, Split, open_pictures
+from genstudio.data.pictures import Pictures, Split
+from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from genstudio.data.emoji import DEBIAN_FILES, Entry, read_list
-from genstudio.data.sources import Captioned, open_pictures
+from genstudio.data.pictures import Captioned
+from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 
 LIST = """# emoji-test.txt

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from genstudio.data.fashion import DEBIAN_FOLDER
-from genstudio.data.sources import batches, open_pictures
+from genstudio.data.pictures import batches
+from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 
 

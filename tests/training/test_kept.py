@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genstudio.data.sources import Indices, open_pictures
+from genstudio.data.pictures import Indices
+from genstudio.data.sources import open_pictures
 from genstudio.training import kept as keeping
 from genstudio.training.kept import Kept, kept
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genstudio.data.sources import Pictures, batches
+from genstudio.data.pictures import Pictures, batches
 from genstudio.samplers.draws import Use
 from genstudio.training import recipe as recipes
 from genstudio.training.objectives.base import Batch, Losses, Objective, mirrored, to_unit

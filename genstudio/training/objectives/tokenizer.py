@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genstudio.data.sources import Pictures, batches
+from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier
 from genstudio.samplers.draws import At, Use
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, Reconstruction
