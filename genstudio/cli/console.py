@@ -4,6 +4,7 @@ On a terminal a bar; elsewhere a plain line every few seconds, so that logs stay
 """
 
 import json
+import math
 import sys
 import time
 from types import TracebackType
@@ -16,8 +17,8 @@ PLAIN_SECONDS = 10.0
 
 
 def emit(data: dict[str, Any]) -> None:
-    """The result of a command as the only JSON on stdout."""
-    print(json.dumps(data, ensure_ascii=False))
+    """The result of a command as the only JSON on stdout; infinities and NaN, which JSON lacks, are null."""
+    print(json.dumps(_finite(data), ensure_ascii=False, allow_nan=False))
 
 
 def note(text: str, quiet: bool = False) -> None:
@@ -65,6 +66,17 @@ class Meter:
     def _facts(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
         return f"{(self.done - self.before) / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+    return value
 
 
 def memory_mb() -> float:

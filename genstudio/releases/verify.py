@@ -19,10 +19,10 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from genstudio.data.folder import read_picture
 from genstudio.errors import GenstudioError
-from genstudio.evaluation.reconstruction import psnr
+from genstudio.evaluation.reconstruction import psnr, round_trip
 from genstudio.files import digest
 from genstudio.generators.var import VAR, teacher_forced
-from genstudio.media.pixels import to_float, to_uint8
+from genstudio.media.pixels import to_float
 from genstudio.releases import records, weights
 from genstudio.releases.catalogue import bundled_root
 from genstudio.releases.header import read_header
@@ -102,7 +102,7 @@ def _at_work(parts: list[Release], networks: list[nn.Module]) -> list[Check]:
     mode = "L" if tokenizer.config.channels == 1 else "RGB"
     pixels_BCHW = pil_to_tensor(read_picture(path, tokenizer.config.pixels, mode))[None]
     x_BCHW = to_float(pixels_BCHW, release.pixels).to(next(tokenizer.parameters()).device)
-    checks = [_round_trip(tokenizer, release, pixels_BCHW, x_BCHW)]
+    checks = [_round_trip(tokenizer, release, pixels_BCHW)]
     if isinstance(generator := networks[0], VAR):
         checks.append(_loss(generator, tokenizer, x_BCHW))
     return checks
@@ -117,9 +117,9 @@ def _picture(parts: list[Release]) -> Path | None:
     return next((folder / PICTURE for folder in folders if (folder / PICTURE).is_file()), None)
 
 
-def _round_trip(tokenizer: MultiScaleVQ, release: Release, pixels_BCHW: Tensor, x_BCHW: Tensor) -> Check:
+def _round_trip(tokenizer: MultiScaleVQ, release: Release, pixels_BCHW: Tensor) -> Check:
     """Closer to the picture than its mean colour is, by a margin: anything less carries no picture."""
-    again = to_uint8(tokenizer.decode(tokenizer.latents(tokenizer.encode(x_BCHW))), release.pixels).cpu()
+    again = round_trip(tokenizer, pixels_BCHW, release.pixels)
     plain = pixels_BCHW.float().mean((2, 3), keepdim=True).round().expand(pixels_BCHW.shape)
     found, least = (
         float(psnr(pixels_BCHW, again)),
