@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from genstudio.request import Request, Wanted
@@ -72,3 +73,12 @@ def test_the_same_seed_makes_the_same_pictures_twice(tiny_var: str) -> None:
     assert all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, again, strict=True))
     smooth = studio.sample(classes="1,2", n=2, seed=3, smooth=True)
     assert not all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, smooth, strict=True))
+
+
+@pytest.mark.slow
+def test_compiling_changes_nothing_but_time(home: Path) -> None:
+    """On the bundled model, where a flipped code would show: pictures differ by one level at most."""
+    plain, compiled = Studio.load("var-fashion"), Studio.load("var-fashion")
+    compiled.compile()
+    for a, b in zip(plain.sample(n=10), compiled.sample(n=10), strict=True):
+        assert (a.pixels_CHW.int() - b.pixels_CHW.int()).abs().max() <= 1

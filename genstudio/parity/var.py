@@ -15,6 +15,7 @@ from genstudio import registry
 from genstudio.cache.full import FullCache
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
+from genstudio.errors import GenstudioError
 from genstudio.generators.var import VAR, teacher_forced
 from genstudio.parity.fixture import Fixture
 from genstudio.releases.release import Config
@@ -35,7 +36,7 @@ from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 @torch.no_grad()
 def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
     """Encode, accumulated latents, transformer input, decode and training loss of the VQVAE."""
-    tokenizer = _filled(_tokenizer_config(fixture.meta["config"]), fixture.weights())
+    tokenizer = _filled(tokenizer_config(fixture.meta["config"]), fixture.weights())
     assert isinstance(tokenizer, MultiScaleVQ)
     f_BChw = tokenizer.features(fixture.fed("image"))
     codes = tokenizer.encode(fixture.fed("image"))
@@ -57,8 +58,8 @@ def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
 def replay_transformer(fixture: Fixture) -> dict[str, Tensor]:
     """Teacher forcing, filters, and the greedy and smoothed runs of the transformer."""
     config = fixture.meta["config"]
-    var = _filled(_transformer_config(config), fixture.weights("var."))
-    tokenizer = _filled(_tokenizer_config(config["vqvae"]), fixture.weights("vae."))
+    var = _filled(transformer_config(config), fixture.weights("var."))
+    tokenizer = _filled(tokenizer_config(config["vqvae"]), fixture.weights("vae."))
     assert isinstance(var, VAR) and isinstance(tokenizer, MultiScaleVQ)
     return {
         **_teacher_forcing(fixture, var, tokenizer),
@@ -159,7 +160,13 @@ def _filled(config: Config, official: dict[str, Tensor]) -> torch.nn.Module:
     return fill(registry.build(config), converted.tensors, "the fixture").eval()
 
 
-def _tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
+def tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
+    """From the official names of a fixture's numbers. Raises GenstudioError for a search by cosine, which no
+    released VQVAE uses."""
+    if numbers.get("using_znorm", False):
+        raise GenstudioError(
+            "This VQVAE searches codes by cosine.", "Only the Euclidean search is known here."
+        )
     shared = numbers.get("share_quant_resi", 4)
     return MultiScaleVQConfig(
         channels=3,
@@ -176,7 +183,8 @@ def _tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
     )
 
 
-def _transformer_config(config: dict[str, Any]) -> VARConfig:
+def transformer_config(config: dict[str, Any]) -> VARConfig:
+    """From the official names of a fixture's numbers."""
     numbers, tokenizer = config["var"], config["vqvae"]
     return VARConfig(
         classes=numbers["num_classes"],

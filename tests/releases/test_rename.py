@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genstudio import registry
-from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.configs.var import VARConfig
+from genstudio.parity.var import tokenizer_config, transformer_config
 from genstudio.releases.release import Config
 from genstudio.releases.rename import UnfitError, from_official, to_official
 from genstudio.releases.tables import table_for
@@ -54,7 +53,7 @@ def test_official_files_survive_our_names_bitwise(folder: str, prefix: str, part
     official = {
         name.removeprefix(prefix): value for name, value in everything.items() if name.startswith(prefix)
     }
-    config = _var(numbers, meta["vqvae"]) if part == "var" else _vq(numbers)
+    config = transformer_config(meta) if part == "var" else tokenizer_config(numbers)
     converted = from_official(official, table_for(config), registry.shapes(config))
     back = to_official(converted.tensors, table_for(config))
     assert back.keys() == official.keys()
@@ -65,37 +64,6 @@ def test_official_files_survive_our_names_bitwise(folder: str, prefix: str, part
         assert len(converted.checked) == 2 + config.depth
     else:
         assert converted.dropped == ("quantize.ema_vocab_hit_SV",)
-
-
-def _var(numbers: dict, vqvae: dict) -> VARConfig:
-    return VARConfig(
-        classes=numbers["num_classes"],
-        depth=numbers["depth"],
-        width=numbers["embed_dim"],
-        heads=numbers["num_heads"],
-        mlp_ratio=numbers["mlp_ratio"],
-        vocab=vqvae["vocab_size"],
-        code_width=vqvae["z_channels"],
-        sizes=tuple(numbers["patch_nums"]),
-        shared_adaln=numbers["shared_aln"],
-        l2_attention=numbers["attn_l2_norm"],
-    )
-
-
-def _vq(numbers: dict) -> MultiScaleVQConfig:
-    return MultiScaleVQConfig(
-        channels=3,
-        width=numbers["ch"],
-        width_mult=tuple(numbers["ch_mult"]),
-        res_blocks=numbers["num_res_blocks"],
-        code_width=numbers["z_channels"],
-        vocab=numbers["vocab_size"],
-        sizes=tuple(numbers["v_patch_nums"]),
-        phis=numbers["share_quant_resi"],
-        phi_ratio=0.5,
-        quant_kernel=3,
-        beta=0.25,
-    )
 
 
 def _misfit(change: Callable[[dict[str, Tensor]], object], config: Config = tiny.GENERATOR):
