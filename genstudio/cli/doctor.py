@@ -12,7 +12,7 @@ from genstudio.cli.options import Json
 from genstudio.cli.table import show_facts
 from genstudio.errors import GenstudioError
 
-OPTIONAL = ("torchvision", "triton", "torch-fidelity", "pillow", "tensorboard")
+OPTIONAL = ("torchvision", "triton", "pillow", "tensorboard")
 
 
 def doctor(json_: Json = False) -> None:
