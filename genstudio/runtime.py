@@ -1,4 +1,4 @@
-"""Where and how a run computes: device, number type, threads; chosen once, from flags and the machine.
+"""Where and how a run computes: device and number type; chosen once, from flags and the machine.
 
 A value without torch, so that a command can make one, print it and store it in metadata; torch is asked only
 while choosing. `auto` means the best device present, float32 on a CPU and bfloat16 on a GPU that has it.
@@ -22,19 +22,19 @@ FLAGS: dict[str, Dtype] = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """`device` and `dtype` as torch names them ("cuda:1", "bfloat16"); `threads` 0 leaves torch's number."""
+    """`device` and `dtype` as torch names them ("cuda:1", "bfloat16")."""
 
     device: str = "cpu"
     dtype: Dtype = "float32"
-    threads: int = 0
 
     @classmethod
-    def choose(cls, device: str = "auto", dtype: str = "auto", threads: int = 0) -> "Runtime":
-        """The runtime that flags ask for. Raises GenstudioError for what this machine does not have."""
-        if threads < 0:
-            raise GenstudioError(f"{threads} threads are not possible.", "Give 1 or more, or 0 for auto.")
+    def choose(cls, device: str = "auto", dtype: str = "auto") -> "Runtime":
+        """The runtime that flags ask for; number types go by either name ("bf16", "bfloat16").
+
+        Raises GenstudioError for what this machine does not have.
+        """
         found = _device(device)
-        return cls(found, _dtype(dtype, found), threads)
+        return cls(found, _dtype(dtype, found))
 
     @property
     def torch_device(self) -> "torch.device":
@@ -51,20 +51,15 @@ class Runtime:
         found: torch.dtype = getattr(torch, self.dtype)
         return found
 
-    def start(self) -> None:
-        """Give torch the threads of this run; once per process, before anything is computed."""
-        import torch
-
-        if self.threads:
-            torch.set_num_threads(self.threads)
-
     def describe(self) -> str:
         """For the line that opens a run, e.g. "cpu in float32"."""
         return f"{self.device} in {self.dtype}"
 
     def facts(self) -> dict[str, Any]:
-        """What a picture's metadata says about the machine."""
-        return {**asdict(self), "versions": versions()}
+        """What a picture's metadata says about the machine; sums are grouped by the number of threads."""
+        import torch
+
+        return {**asdict(self), "threads": torch.get_num_threads(), "versions": versions()}
 
 
 def versions() -> dict[str, str]:
@@ -91,6 +86,7 @@ def _dtype(wanted: str, device: str) -> Dtype:
     on_gpu = device.startswith("cuda")
     if wanted == "auto":
         return "bfloat16" if on_gpu and _has_bf16() else "float32"
+    wanted = next((flag for flag, name in FLAGS.items() if name == wanted), wanted)
     if wanted not in FLAGS:
         raise GenstudioError(f"There is no number type {wanted!r}.", "Give auto, fp32, bf16 or fp16.")
     if wanted == "fp16" and device == "cpu":

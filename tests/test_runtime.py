@@ -28,10 +28,11 @@ def test_auto_takes_the_best_that_is_there(gpus, bf16, device, dtype, monkeypatc
 
 def test_a_choice_is_kept(monkeypatch) -> None:
     _machine(monkeypatch, gpus=2)
-    chosen = Runtime.choose("cuda:1", "fp16", threads=3)
-    assert chosen == Runtime("cuda:1", "float16", 3)
+    chosen = Runtime.choose("cuda:1", "fp16")
+    assert chosen == Runtime("cuda:1", "float16") == Runtime.choose("cuda:1", "float16")
     assert (chosen.torch_dtype, chosen.torch_device) == (torch.float16, torch.device("cuda:1"))
     assert chosen.facts()["versions"]["torch"]
+    assert chosen.facts()["threads"] == torch.get_num_threads()
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,6 @@ def test_a_choice_is_kept(monkeypatch) -> None:
         (("tpu",), "no device 'tpu'"),
         (("cpu", "fp16"), "fp16 needs a GPU"),
         (("cpu", "int4"), "no number type 'int4'"),
-        (("cpu", "auto", -1), "-1 threads"),
     ],
 )
 def test_what_the_machine_lacks_is_named(flags, message, monkeypatch) -> None:
