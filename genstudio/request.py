@@ -47,6 +47,14 @@ class Request:
         return self.keep is None or position in self.keep
 
 
+class Recorded(NamedTuple):
+    """With what a stored run was made: number type, hashes of the weights, version of the draws."""
+
+    dtype: str
+    weights: dict[str, str]
+    draws: int
+
+
 def choose_pictures(
     labels: tuple[int, ...] | None, count: int | None, seeds: str, classes: int
 ) -> tuple[Wanted, ...]:
@@ -111,12 +119,24 @@ def from_spec(data: dict[str, Any]) -> Request:
         model = str(data["model"])
         places = dict(zip(rows, wanted, strict=True))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise GenstudioError(
-            "The run in this file cannot be read.", "It was written by another version of genstudio."
-        ) from error
+        raise _foreign() from error
     total = max(size, max(rows) + 1)
     pictures = tuple(places.get(row, wanted[0]) for row in range(total))
     return Request(model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows))
+
+
+def recorded(data: dict[str, Any]) -> Recorded:
+    """What else the pixels of a stored run depend on. Raises GenstudioError when the spec is not ours."""
+    try:
+        return Recorded(str(data["dtype"]), dict(data["weights"]), int(data["draws"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _foreign() from error
+
+
+def _foreign() -> GenstudioError:
+    return GenstudioError(
+        "The run in this file cannot be read.", "It was written by another version of genstudio."
+    )
 
 
 def _from_one_seed(

@@ -1,7 +1,7 @@
 """The walk of one picture: a request becomes codes, codes become pixels, pixels become uint8 pictures.
 
 `Studio` holds a generator with its tokenizer; `stream` drives the walk and tells what happens, `sample` just
-returns pictures. Commands, evaluation and training grids all go through `stream`.
+returns pictures. Commands and scores all go through `stream`.
 Shapes: B pictures, C channels, H x W pixels.
 """
 

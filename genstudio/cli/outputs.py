@@ -40,13 +40,13 @@ class Outputs:
                 save_png(unique_path(self.previews / name), to_image(pixels_CHW))
 
     def finish(self, request: Request, facts: dict[str, Any]) -> None:
-        """Write the grid, captioned with the classes; its spec makes all of its pictures again."""
+        """Write the grid, captioned with seeds and classes; its spec makes all of its pictures again."""
         wanted = len(self.written) > 1 if self.with_grid is None else self.with_grid
         if not wanted or not self.written:
             return
         pictures = [picture for picture, _ in self.written]
         pixels = torch.stack([picture.pixels_CHW for picture in pictures])
-        sheet = grid(pixels, _columns(pictures), [f"{one.name} {one.wanted.seed}" for one in pictures])
+        sheet = grid(pixels, _columns(pictures), [f"{one.wanted.seed} {one.name}" for one in pictures])
         kept = tuple(picture.position for picture in pictures)
         first, last = pictures[0].wanted, pictures[-1].wanted
         path = unique_path(self.folder / f"grid-{first.seed:06d}-{last.seed:06d}.png")

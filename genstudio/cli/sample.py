@@ -19,7 +19,8 @@ from genstudio.errors import GenstudioError
 if TYPE_CHECKING:
     from genstudio.cli.outputs import Outputs
     from genstudio.releases.release import Release
-    from genstudio.request import Request
+    from genstudio.request import Recorded, Request
+    from genstudio.studio import Studio
 
 Model = Annotated[str | None, typer.Argument(help="Name or folder of a release. Default: the showpiece.")]
 Classes = Annotated[str | None, typer.Option("-c", "--class", help="Ids, ranges, names: 1,3-5,bag.")]
@@ -77,8 +78,10 @@ def sample(
     fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
     if source is not None:
         _refuse_with_source(model=model, classes=classes, num=num)
-        request, release = _replayed(source, {**fields, "smooth": smooth})
+        request, release, before = _replayed(source, {**fields, "smooth": smooth})
+        dtype = before.dtype if dtype == "auto" else dtype
     else:
+        before = None
         request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth})
     if dry_run:
         emit(_plan(request, release, device, dtype))
@@ -87,7 +90,7 @@ def sample(
 
     wanted = Outputs(output / release.name, grid, preview)
     machine = {"device": device, "dtype": dtype, "kernels": kernels}
-    result = _run(request, wanted, machine, compile_, quiet or json_)
+    result = _run(request, wanted, machine, before, compile_, quiet or json_)
     if json_:
         emit(result)
     else:
@@ -109,17 +112,21 @@ def _asked(
     labels = parse_classes(classes, names_of(release.classes, count)) if classes else None
     pictures = choose_pictures(labels, num, seed, count)
     recipe = release.recipe.override(**fields)
-    return Request(model=model or release.name, pictures=pictures, recipe=recipe, batch=batch), release
+    # A folder is stored whole, so that --from finds it from anywhere.
+    name = release.name if model is None or model in catalogue.names() else str(release.folder)
+    return Request(model=name, pictures=pictures, recipe=recipe, batch=batch), release
 
 
-def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release]":
-    """The request that a PNG of ours holds, with single recipe fields replaced."""
+def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release, Recorded]":
+    """The request that a PNG of ours holds, with single recipe fields replaced, and what it was made with."""
     from genstudio.media.png import read_spec
     from genstudio.releases import catalogue
-    from genstudio.request import from_spec
+    from genstudio.request import from_spec, recorded
 
-    request = from_spec(read_spec(source))
-    return replace(request, recipe=request.recipe.override(**fields)), catalogue.find(request.model)
+    data = read_spec(source)
+    request = from_spec(data)
+    changed = replace(request, recipe=request.recipe.override(**fields))
+    return changed, catalogue.find(request.model), recorded(data)
 
 
 def _refuse_with_source(**given: object) -> None:
@@ -140,7 +147,12 @@ def _plan(request: "Request", release: "Release", device: str, dtype: str) -> di
 
 
 def _run(
-    request: "Request", wanted: "Outputs", machine: dict[str, Any], compile_: bool, quiet: bool
+    request: "Request",
+    wanted: "Outputs",
+    machine: dict[str, Any],
+    before: "Recorded | None",
+    compile_: bool,
+    quiet: bool,
 ) -> dict[str, Any]:
     """Load, sample, write; what was written and how long it took."""
     from genstudio.studio import Advance, Studio
@@ -150,6 +162,8 @@ def _run(
     if compile_:
         studio.compile()
     loaded = time.perf_counter()
+    if before is not None:
+        _warn(studio, before)
     note(f"{studio.release.name} on {studio.runtime.describe()}, {request.recipe.describe()}", quiet)
     with Meter("pictures", len(request.pictures), quiet) as meter:
         for event in studio.stream(request):
@@ -161,6 +175,16 @@ def _run(
     wanted.finish(request, studio.facts())
     seconds = {"load": loaded - start, "sample": time.perf_counter() - loaded}
     return {"model": studio.release.name, **wanted.report(), "seconds": seconds}
+
+
+def _warn(studio: "Studio", before: "Recorded") -> None:
+    """A replay by other weights or draws goes on, but never in silence."""
+    from genstudio.samplers.draws import VERSION
+
+    changed = [name for name, digest in before.weights.items() if studio.digests.get(name) != digest]
+    changed += ["the draws"] if before.draws != VERSION else []
+    if changed:
+        note(f"Not as when the file was made: {', '.join(changed)}. Its pixels will not come back.")
 
 
 def _say(result: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ from PIL import Image
 
 from genstudio.errors import Exit
 from genstudio.media.png import read_spec
-from genstudio.releases import weights
+from genstudio.releases import catalogue, weights
 from genstudio.studio import Studio
+from tests.releases import tiny
 from tests.support import genstudio
 
 
@@ -45,6 +46,35 @@ def test_the_file_holds_the_run_and_makes_it_again(tiny_var: str, tmp_path: Path
         result = json.loads(genstudio("sample", "--from", path, "-o", again, "--json").out)
         assert len(result["pictures"]) == 1
         assert np.array_equal(pixels(path), pixels(Path(result["pictures"][0]["file"])))
+
+
+def test_a_replay_takes_the_number_type_of_the_file(tiny_var: str, tmp_path: Path) -> None:
+    genstudio("sample", tiny_var, "-c", "3", "--dtype", "bf16", "-o", tmp_path)
+    source = tmp_path / tiny_var / "003-000000.png"
+    result = genstudio("sample", "--from", source, "-o", tmp_path / "b", "--json").data
+    again = Path(result["pictures"][0]["file"])
+    assert read_spec(again)["dtype"] == "bfloat16"
+    assert np.array_equal(pixels(source), pixels(again))
+
+
+def test_a_model_given_by_folder_is_found_again_from_anywhere(
+    tiny_var: str, tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "models" / tiny_var).rename(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    assert genstudio("sample", "mine", "-c", "1", "-o", tmp_path / "o").code == Exit.OK
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ran = genstudio("sample", "--from", tmp_path / "o" / tiny_var / "001-000000.png", "--json")
+    assert ran.code == Exit.OK and "Not as when" not in ran.err
+
+
+def test_a_replay_by_other_weights_says_so(tiny_var: str, tmp_path: Path, home: Path) -> None:
+    genstudio("sample", tiny_var, "-c", "1", "-o", tmp_path)
+    release = catalogue.find(tiny_var)
+    weights.save_release(home / "models" / tiny_var, tiny.network(release.config, seed=5), release)
+    ran = genstudio("sample", "--from", tmp_path / tiny_var / "001-000000.png", "-o", tmp_path / "b")
+    assert ran.code == Exit.OK and "Not as when the file was made: tiny-var." in ran.err
 
 
 def test_a_grid_makes_all_of_its_pictures_again(tiny_var: str, tmp_path: Path) -> None:

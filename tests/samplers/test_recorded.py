@@ -58,10 +58,11 @@ def test_a_held_queue_moves_by_spend_alone() -> None:
 
 
 def test_spend_is_free_where_reading_moved_the_queue() -> None:
-    draws = RecordedDraws({Use.ACCEPT: Queue(torch.rand(2))})
+    queue = Queue(torch.rand(3))
+    draws = RecordedDraws({Use.ACCEPT: queue})
     draws.uniform(Use.ACCEPT, at(2, 0))
     draws.spend(Use.ACCEPT, 2)
-    draws.finish()
+    assert queue.left == 1
 
 
 def test_a_table_is_read_at_picture_and_place() -> None:
