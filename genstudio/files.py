@@ -30,6 +30,7 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
+            temporary.chmod(0o666 & ~_umask())  # safetensors leaves files that their owner alone can read
             _sync(temporary)
             temporary.replace(path)
             _sync(path.parent)

@@ -2,9 +2,12 @@
 
 import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from genstudio.errors import GenstudioError
 from genstudio.files import atomic, digest, home, write_text
@@ -15,6 +18,17 @@ def test_a_write_makes_its_folders_and_leaves_only_the_file(tmp_path: Path) -> N
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_files_are_as_readable_as_the_user_wants(tmp_path: Path) -> None:
+    """Whatever the writer made of it: safetensors would keep files to their owner."""
+    before = os.umask(0o027)
+    try:
+        with atomic(tmp_path / "model.safetensors") as temporary:
+            save_file({"x": torch.zeros(1)}, temporary)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o640
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
