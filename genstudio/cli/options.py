@@ -3,7 +3,18 @@
 from typing import Annotated
 
 import typer
+from genstudio_kernels.select import Kernels
 
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
+
+Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
+TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]
+TopP = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to this share; 0 is off.")]
+Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
+Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
+Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
+Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
+KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
+Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]

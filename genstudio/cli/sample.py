@@ -10,10 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from genstudio_kernels.select import Kernels
 
 from genstudio.cli.console import Meter, emit, note
-from genstudio.cli.options import Device, Json, Quiet
+from genstudio.cli.options import (
+    Cfg,
+    Compile,
+    Device,
+    Dtype,
+    Heat,
+    Json,
+    KernelChoice,
+    Quiet,
+    Smooth,
+    Steps,
+    TopK,
+    TopP,
+)
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
@@ -26,15 +38,6 @@ Model = Annotated[str | None, typer.Argument(help="Name or folder of a release. 
 Classes = Annotated[str | None, typer.Option("-c", "--class", help="Ids, ranges, names: 1,3-5,bag.")]
 Count = Annotated[int | None, typer.Option("-n", "--num", help="Pictures of each class.")]
 Seed = Annotated[str, typer.Option("--seed", help="7, or a list 1,5,9, or a range 0-63.")]
-Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
-TopKOption = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]
-TopPOption = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to this share; 0 is off.")]
-Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
-Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
-Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
-Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
-KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
-Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]
 Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures sampled together.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")]
 Grid = Annotated[
@@ -51,8 +54,8 @@ def sample(
     num: Count = None,
     seed: Seed = "0",
     cfg: Cfg = None,
-    top_k: TopKOption = None,
-    top_p: TopPOption = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
     temperature: Heat = None,
     steps: Steps = None,
     smooth: Smooth = None,
