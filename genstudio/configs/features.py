@@ -5,8 +5,19 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A further question about a picture, e.g. its skin tone, whose answer is one of `values`."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifierConfig:
-    """A convolutional classifier: `width` channels at full size, `features` in the scored space."""
+    """A convolutional classifier: `width` channels at full size, `features` in the scored space.
+
+    `attributes` are asked beside the class, each with logits of its own.
+    """
 
     kind: Literal["classifier"] = "classifier"
     channels: int
@@ -14,3 +25,4 @@ class ClassifierConfig:
     width: int
     features: int
     classes: int
+    attributes: tuple[Attribute, ...] = ()

@@ -4,7 +4,7 @@ Ours, not a paper's: three stages of 3x3 convolutions at full, half and quarter 
 width doubles), each ended by a max pool, then one convolution to the features and their mean over the map.
 Features are scaled to length sqrt(D): so distances do not grow with the length of training. GroupNorm keeps
 rows independent and leaves no running statistics behind: weights alone make the network.
-Shapes: B pictures, C channels, D features, K classes.
+Shapes: B pictures, C channels, D features, K classes, A values of all attributes together.
 """
 
 from itertools import pairwise
@@ -21,11 +21,12 @@ GROUPS = 8
 
 
 class Scores(NamedTuple):
-    """What the classifier says of B pictures: features [B,D] of length sqrt(D), none below 0, and
-    class logits [B,K]."""
+    """What the classifier says of B pictures: features [B,D] of length sqrt(D), none below 0, class logits
+    [B,K], and logits [B,A] of the attributes' values in the config's order, None where it has none."""
 
     features: Tensor
     logits: Tensor
+    attributes_BA: Tensor | None = None
 
 
 class Classifier(nn.Module):
@@ -46,11 +47,14 @@ class Classifier(nn.Module):
         )
         self.last = nn.Sequential(*_convs(widths[-1], config.features, 1))
         self.head = nn.Linear(config.features, config.classes)
+        values = sum(len(attribute.values) for attribute in config.attributes)
+        self.attributes = nn.Linear(config.features, values) if values else None
 
     def forward(self, x_BCHW: Tensor) -> Scores:
         pooled_BD = self.last(self.maps(x_BCHW)[-1]).mean((2, 3))
         features_BD = F.normalize(pooled_BD) * sqrt(self.config.features)
-        return Scores(features_BD, self.head(features_BD))
+        attributes_BA = None if self.attributes is None else self.attributes(features_BD)
+        return Scores(features_BD, self.head(features_BD), attributes_BA)
 
     def maps(self, x_BCHW: Tensor) -> tuple[Tensor, ...]:
         """The feature maps behind every stage, large to small, for perceptual losses."""

@@ -27,9 +27,11 @@ def features(classifier: Classifier, pixels_NCHW: Tensor | Iterable[Tensor]) -> 
     parts = torch.split(pixels_NCHW, BATCH) if isinstance(pixels_NCHW, Tensor) else pixels_NCHW
     device = next(classifier.parameters()).device
     scores = [classifier(_fed(part, device)) for part in parts]
+    attributes = [one.attributes_BA for one in scores if one.attributes_BA is not None]
     return Scores(
-        torch.cat([one.features.float().cpu() for one in scores]),
-        torch.cat([one.logits.float().cpu() for one in scores]),
+        _joined([one.features for one in scores]),
+        _joined([one.logits for one in scores]),
+        _joined(attributes) if attributes else None,
     )
 
 
@@ -46,6 +48,10 @@ def weights_digest(network: nn.Module) -> str:
         total.update(name.encode())
         total.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return total.hexdigest()
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    return torch.cat([part.float().cpu() for part in parts])
 
 
 def _fed(pixels_BCHW: Tensor, device: torch.device) -> Tensor:

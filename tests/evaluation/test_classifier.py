@@ -1,14 +1,21 @@
 """The classifier: size, shapes, independence of rows, and that it learns."""
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional as F
 
 from genstudio import registry
-from genstudio.configs.features import ClassifierConfig
+from genstudio.configs.features import Attribute, ClassifierConfig
 from genstudio.evaluation.classifier import Classifier
+from genstudio.evaluation.features import features
+from genstudio.releases.release import Release, from_json, to_json
 
 FASHION = ClassifierConfig(channels=1, pixels=32, width=24, features=128, classes=10)
 ODD = ClassifierConfig(channels=3, pixels=20, width=6, features=5, classes=4)
+ASKING = replace(
+    ODD, attributes=(Attribute(name="tone", values=("light", "dark")), Attribute(name="hat", values=("no",)))
+)
 
 
 def test_the_bundled_size_is_small() -> None:
@@ -23,6 +30,22 @@ def test_shapes_signs_and_lengths() -> None:
     assert (scores.features >= 0).all()
     torch.testing.assert_close(scores.features.square().sum(1), torch.full((2,), 5.0))
     assert [tuple(one.shape[1:]) for one in network.maps(x_BCHW)] == [(6, 10, 10), (12, 5, 5), (24, 2, 2)]
+
+
+def test_attributes_are_further_logits_and_change_nothing_else() -> None:
+    plain, asking = Classifier(ODD), Classifier(ASKING)
+    fresh = asking.load_state_dict(plain.state_dict(), strict=False).missing_keys
+    assert fresh == ["attributes.weight", "attributes.bias"]
+    pixels_NCHW = torch.randint(256, (3, 3, 20, 20), dtype=torch.uint8)
+    without, beside = features(plain, pixels_NCHW), features(asking, [pixels_NCHW[:1], pixels_NCHW[1:]])
+    assert without.attributes_BA is None and beside.attributes_BA is not None
+    assert beside.attributes_BA.shape == (3, 3)
+    torch.testing.assert_close(beside[:2], without[:2])
+
+
+def test_attributes_are_part_of_a_release() -> None:
+    release = Release(name="asking", title="", config=ASKING, licence=None, source="")
+    assert from_json(to_json(release)) == release
 
 
 def test_rows_do_not_influence_each_other_in_training_mode_either() -> None:
