@@ -173,7 +173,8 @@ def _protocol(release: "Release") -> str | None:
     protocol = release.protocol
     if protocol is None:
         return None
-    return f"{protocol.samples:,} samples, {protocol.labels} labels, {protocol.reference}, {protocol.suite}"
+    features = f"{' '.join(protocol.metrics)} in {protocol.extractor} against {protocol.reference}"
+    return f"{protocol.samples:,} samples, {protocol.labels} labels, {features}, as {protocol.suite} counts"
 
 
 def _short(value: object) -> str:

@@ -15,6 +15,9 @@ from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.samplers.recipe import Recipe
 
+Labels = Literal["balanced", "random"]
+Suite = Literal["adm", "torch-fidelity"]
+Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Config = Annotated[VARConfig | MultiScaleVQConfig | ClassifierConfig, Field(discriminator="kind")]
 
 
@@ -58,12 +61,18 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protocol:
-    """How a published score is made: count, labels, reference and suite."""
+    """How a published score is made: how many pictures of which labels, whose features, against what.
+
+    `labels` are balanced (label i mod K, so that any beginning of a run is balanced too) or drawn at random;
+    `suite` is the program whose rules hold where two differ (splits of the inception score).
+    """
 
     samples: int
-    labels: Literal["balanced", "random"]
+    labels: Labels
+    extractor: str
     reference: str
-    suite: Literal["adm", "torch-fidelity"]
+    suite: Suite
+    metrics: tuple[Metric, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from genstudio.errors import GenstudioError
-from genstudio.releases.release import Config
+from genstudio.releases.release import Config, Protocol
 from genstudio.samplers.recipe import Recipe
 from genstudio.training.keys import nearest, unknown_key
 
@@ -142,13 +142,15 @@ class Every(Section):
 
 
 class Output(Section):
-    """How the trained network is released: what `genstudio models show` prints, and how it is stored."""
+    """How the trained network is released: what `genstudio models show` prints, how it is stored, and how
+    `genstudio eval-fid` scores it."""
 
     title: str
     licence: str | None = None
     source: str = "trained by genstudio"
     classes: str | None = None
     storage: Literal["float32", "bfloat16", "int8"] = "float32"
+    protocol: Protocol | None = None
 
 
 class TrainingRecipe(Section):

@@ -84,6 +84,7 @@ def as_release(recipe: TrainingRecipe, folder: Path, classes: tuple[str, ...]) -
         tokenizer=tokenizer,
         recipe=recipe.sampling,
         classes=_class_names(recipe, classes),
+        protocol=out.protocol,
     )
 
 
