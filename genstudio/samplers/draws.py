@@ -37,6 +37,7 @@ class Use(IntEnum):
     CONFIDENCE = 10
     PIXELS = 11
     POSTERIOR = 12
+    LABEL = 13
     DROP = 32
     TIME = 33
     NOISE = 34

@@ -60,6 +60,7 @@ def test_the_numbers_of_the_uses_are_frozen() -> None:
         "CONFIDENCE": 10,
         "PIXELS": 11,
         "POSTERIOR": 12,
+        "LABEL": 13,
         "DROP": 32,
         "TIME": 33,
         "NOISE": 34,
