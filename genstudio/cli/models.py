@@ -163,6 +163,7 @@ def _facts(release: "Release") -> dict[str, str]:
         "reported": "; ".join(f"{one.metric} {one.value:g} ({one.source})" for one in release.reported),
         "file": f"{release.file.name} from {release.file.hub}" if release.file else None,
         "sha256": release.sha256 or (release.file.sha256 if release.file else None),
+        "trained": _trained(release),
         "licence": release.licence or "not stated",
         "source": release.source,
     }
@@ -175,6 +176,13 @@ def _protocol(release: "Release") -> str | None:
         return None
     features = f"{' '.join(protocol.metrics)} in {protocol.extractor} against {protocol.reference}"
     return f"{protocol.samples:,} samples, {protocol.labels} labels, {features}, as {protocol.suite} counts"
+
+
+def _trained(release: "Release") -> str | None:
+    if (trained := release.trained) is None:
+        return None
+    cost = f"{trained.pictures:,} pictures seen, {trained.minutes:g} minutes"
+    return f"{cost}, {trained.device} ({trained.recipe})"
 
 
 def _short(value: object) -> str:

@@ -76,6 +76,16 @@ class Protocol:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """What a network of ours cost: the recipe, pictures seen (repeats count), minutes, and on what."""
+
+    recipe: str
+    pictures: int
+    minutes: float
+    device: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A named checkpoint.
 
@@ -97,6 +107,7 @@ class Release:
     protocol: Protocol | None = None
     classes: str | tuple[str, ...] | None = None
     reported: tuple[Score, ...] = ()
+    trained: Trained | None = None
     folder: str | None = None
     sha256: str | None = None
 

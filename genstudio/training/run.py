@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from genstudio.media.grid import grid
 from genstudio.media.pixels import to_uint8
 from genstudio.media.png import save_png
 from genstudio.releases import weights
-from genstudio.releases.release import PixelRule, Release
+from genstudio.releases.release import PixelRule, Release, Trained
 from genstudio.training import metrics
 from genstudio.training.loop import Loop, Status, Watch
 from genstudio.training.prepare import Say, prepare
@@ -61,7 +62,7 @@ def train(
             f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
             Exit.MEMORY,
         ) from error
-    release = as_release(recipe, folder, classes)
+    release = replace(as_release(recipe, folder, classes), trained=_cost(recipe, loop, device))
     weights.save_release(folder, loop.released, release, recipe.release.storage)
     return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), loop.record, test)
 
@@ -85,6 +86,17 @@ def as_release(recipe: TrainingRecipe, folder: Path, classes: tuple[str, ...]) -
         recipe=recipe.sampling,
         classes=_class_names(recipe, classes),
         protocol=out.protocol,
+    )
+
+
+def _cost(recipe: TrainingRecipe, loop: Loop, device: torch.device) -> Trained:
+    on_gpu = device.type == "cuda"
+    name = (
+        torch.cuda.get_device_name(device) if on_gpu else f"{device.type}, {torch.get_num_threads()} threads"
+    )
+    pictures = loop.step * recipe.run.batch
+    return Trained(
+        recipe=recipe.run.name, pictures=pictures, minutes=round(loop.seconds / 60, 1), device=name
     )
 
 
