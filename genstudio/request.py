@@ -5,6 +5,7 @@ request is what a PNG carries and what `--from` reads back.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from genstudio.errors import GenstudioError
 from genstudio.samplers.recipe import Recipe
+from genstudio.selection import Selection
 
 DEFAULT_PICTURES = 10
 
@@ -28,7 +30,8 @@ class Request:
     """A run: which pictures, by which recipe, in batches of which size.
 
     `keep` are positions in `pictures` that are wanted; the others only fill a batch up to the shape that made
-    a picture first, because arithmetic may differ in the last bit between batch shapes.
+    a picture first, because arithmetic may differ in the last bit between batch shapes. With a `selection`
+    every picture is the best of several candidates. Raises GenstudioError where two would share candidates.
     """
 
     model: str
@@ -36,6 +39,16 @@ class Request:
     recipe: Recipe
     batch: int
     keep: tuple[int, ...] | None = None
+    selection: Selection | None = None
+
+    def __post_init__(self) -> None:
+        if self.selection is not None:
+            self.selection.check(self.pictures)
+
+    def describe(self) -> str:
+        """How the pictures are made, for people."""
+        chosen = f", {self.selection.describe()}" if self.selection else ""
+        return self.recipe.describe() + chosen
 
     def batches(self) -> list[range]:
         """Positions of the pictures that are sampled together."""
@@ -93,16 +106,14 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(seeds)
 
 
-def spec(request: Request, positions: range, kept: tuple[int, ...], facts: dict[str, Any]) -> dict[str, Any]:
-    """The whole run of the pictures at `kept`, made in the batch `positions`, as a PNG carries it."""
+def spec(request: Request, rows: Mapping[int, Wanted], size: int, facts: dict[str, Any]) -> dict[str, Any]:
+    """The whole run of pictures by the request's recipe, as a PNG carries it: `rows` are the pictures by
+    their rows in batches of `size`."""
     return {
         "model": request.model,
-        "pictures": [list(request.pictures[position]) for position in kept],
+        "pictures": [list(wanted) for wanted in rows.values()],
         "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
-        "batch": {
-            "size": min(request.batch, len(positions)),
-            "rows": [position - positions.start for position in kept],
-        },
+        "batch": {"size": size, "rows": list(rows)},
         **facts,
     }
 

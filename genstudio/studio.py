@@ -5,10 +5,10 @@ returns pictures. Commands and scores all go through `stream`.
 Shapes: B pictures, C channels, H x W pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from genstudio_kernels.select import Kernels, chosen
@@ -19,10 +19,11 @@ from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.data.labels import names_of, parse_classes
 from genstudio.errors import Exit, GenstudioError
+from genstudio.events import Advance, Event, Picture, Place
 from genstudio.files import digest
 from genstudio.generators.var import VAR
+from genstudio.judging import Judge, winners
 from genstudio.media.pixels import to_uint8
-from genstudio.media.png import to_image
 from genstudio.releases import catalogue, weights
 from genstudio.releases.release import Release
 from genstudio.request import Request, Wanted, choose_pictures
@@ -32,39 +33,9 @@ from genstudio.samplers.draws import KeyedDraws
 from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
+from genstudio.selection import choose_selection
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.protocol import Sampling
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-
-class Picture(NamedTuple):
-    """One finished picture: uint8 pixels, what it is, and the batch it was made in."""
-
-    pixels_CHW: Tensor
-    wanted: Wanted
-    name: str
-    position: int
-    batch: range
-
-    @property
-    def image(self) -> "Image":
-        """The picture as Pillow knows it."""
-        return to_image(self.pixels_CHW)
-
-
-class Advance(NamedTuple):
-    """Unit `step` of a batch is made; `preview()` decodes what is known now to uint8 [B,C,H,W]."""
-
-    batch: range
-    step: int
-    done: int
-    total: int
-    preview: Callable[[], Tensor]
-
-
-Event = Advance | Picture
 
 
 @dataclass
@@ -77,6 +48,7 @@ class Studio:
     runtime: Runtime
     digests: dict[str, str] = field(default_factory=dict)
     draws: KeyedDraws = KeyedDraws()
+    judges: dict[str, Judge] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -115,6 +87,9 @@ class Studio:
         seed: int | str = 0,
         *,
         batch: int = 16,
+        best_of: int = 1,
+        accept: float | None = None,
+        judge: str | None = None,
         **recipe: Any,
     ) -> list[Picture]:
         """Pictures of the given classes; see `genstudio sample --help` for what the arguments mean.
@@ -123,8 +98,13 @@ class Studio:
         """
         labels = None if classes is None else self.labels(classes)
         wanted = choose_pictures(labels, n, str(seed), len(self.classes))
-        recipe_used = self.release.recipe.override(**recipe)
-        request = Request(model=self.release.name, pictures=wanted, recipe=recipe_used, batch=batch)
+        request = Request(
+            model=self.release.name,
+            pictures=wanted,
+            recipe=self.release.recipe.override(**recipe),
+            batch=batch,
+            selection=choose_selection(self.release, best_of, accept, judge),
+        )
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
     def compile(self) -> None:
@@ -143,11 +123,17 @@ class Studio:
         """Sample batch by batch; an `Advance` per unit, a `Picture` as soon as its batch is decoded."""
         for positions in request.batches():
             if any(map(request.kept, positions)):
-                yield from self._batch(request, positions)
+                yield from self.batch(request, positions)
 
     def facts(self) -> dict[str, Any]:
         """What else belongs into a picture's metadata: weights, device, precision, versions."""
         return {"weights": self.digests, "draws": DRAWS_VERSION, **self.runtime.facts()}
+
+    def batch(self, request: Request, positions: range) -> Iterator[Event]:
+        """Sample the pictures at these positions together, whatever the request says of batches."""
+        if request.selection is None:
+            return self._batch(request, positions)
+        return winners(self._batch, request, positions, self._judge(request.selection.judge))
 
     @torch.inference_mode()
     def _batch(self, request: Request, positions: range) -> Iterator[Event]:
@@ -182,7 +168,16 @@ class Studio:
         for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
             if request.kept(position):
                 wanted = request.pictures[position]
-                yield Picture(pixels_CHW, wanted, self.classes[wanted.label], position, positions)
+                place = Place(len(positions), position - positions.start)
+                yield Picture(pixels_CHW, wanted, self.classes[wanted.label], position, place)
+
+    def _judge(self, name: str) -> Judge:
+        """Opened once, however many batches it judges; its library costs a second that few runs need."""
+        from genstudio.evaluation.extractor import open_extractor
+
+        if name not in self.judges:
+            self.judges[name] = Judge(open_extractor(name, device=self.runtime.torch_device))
+        return self.judges[name]
 
 
 def tokenizer_of(release: Release) -> Release:

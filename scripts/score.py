@@ -38,13 +38,16 @@ def score(
     """Distance, precision, recall and class share of the generator, the tokenizer and the real test set."""
     from genstudio import load
     from genstudio.data.sources import open_pictures
+    from genstudio.evaluation.extractor import open_extractor
     from genstudio.evaluation.reconstruction import round_trip
-    from genstudio.evaluation.reference import load_extractor
+    from genstudio.evaluation.reference import find_reference
     from genstudio.evaluation.score import score as score_pictures
 
     studio = load(model, device=device)
-    classifier, reference = load_extractor(extractor)
-    test = open_pictures(data, "test", classifier.config.pixels, classifier.config.channels)
+    opened = open_extractor(extractor, device=studio.runtime.device)
+    assert opened.pixels is not None
+    reference = find_reference(f"{data} train", opened)
+    test = open_pictures(data, "test", opened.pixels, opened.channels)
     real_NCHW, label_N = test.pixels(range(len(test))), test.labels(range(len(test)))
     again_NCHW = round_trip(studio.tokenizer, real_NCHW, studio.release.pixels)
     made_NCHW, asked_N, seconds = sample(studio, num, seed, batch)
@@ -53,7 +56,7 @@ def score(
         "tokenizer": (again_NCHW, label_N),
         "real": (real_NCHW, label_N),
     }
-    scores = {name: score_pictures(*row, classifier, reference).as_dict() for name, row in rows.items()}
+    scores = {name: score_pictures(*row, opened, reference).as_dict() for name, row in rows.items()}
     emit({"model": studio.release.name, "seed": seed, "seconds": round(seconds, 1), **scores})
 
 
@@ -61,8 +64,8 @@ def sample(studio: "Studio", num: int, seed: int, batch: int) -> "tuple[Tensor, 
     """Pixels [N,C,H,W], labels and the seconds that sampling took."""
     import torch
 
+    from genstudio.events import Picture
     from genstudio.request import Request, choose_pictures
-    from genstudio.studio import Picture
 
     wanted = choose_pictures(None, num, str(seed), len(studio.classes))
     request = Request(model=studio.release.name, pictures=wanted, recipe=studio.release.recipe, batch=batch)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from genstudio import registry
+from genstudio.configs.features import ClassifierConfig
 from genstudio.releases import weights
 from genstudio.samplers.guidance import Guidance, Plus
 from genstudio.samplers.recipe import Recipe, TopK
@@ -31,6 +32,15 @@ def tiny_var(home: Path) -> str:
         network = registry.build(release.config, "cpu")
         weights.save_release(home / "models" / release.name, _calm(network), release)
     return generator.name
+
+
+@pytest.fixture
+def tiny_judge(home: Path) -> str:
+    """The name of a tiny classifier with random weights for the pictures and classes of `tiny_var`."""
+    config = ClassifierConfig(channels=3, pixels=8, width=8, features=16, classes=10)
+    release = tiny.release(config, "tiny-judge")
+    weights.save_release(home / "models" / release.name, _calm(registry.build(config, "cpu")), release)
+    return release.name
 
 
 def _calm(network: nn.Module) -> nn.Module:

@@ -56,7 +56,8 @@ def test_a_stored_picture_comes_back_in_a_batch_of_its_shape() -> None:
     original = request(count=10, batch=4)
     for batch in original.batches():
         for position in batch:
-            stored = json.loads(json.dumps(spec(original, batch, (position,), {"draws": 1})))
+            rows = {position - batch.start: original.pictures[position]}
+            stored = json.loads(json.dumps(spec(original, rows, len(batch), {"draws": 1})))
             again = from_spec(stored)
             kept = [again.pictures[i] for i in range(len(again.pictures)) if again.kept(i)]
             assert kept == [original.pictures[position]]
@@ -67,7 +68,7 @@ def test_a_stored_picture_comes_back_in_a_batch_of_its_shape() -> None:
 
 def test_a_stored_grid_comes_back_whole() -> None:
     original = request(count=10, batch=4)
-    again = from_spec(spec(original, range(10), tuple(range(10)), {}))
+    again = from_spec(spec(original, dict(enumerate(original.pictures)), 4, {}))
     assert again.pictures == original.pictures
     assert again.batches() == original.batches()
 

@@ -15,6 +15,13 @@ TopP = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to th
 Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
 Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
+BestOf = Annotated[int, typer.Option("--best-of", min=1, help="Candidates a picture; the likeliest wins.")]
+Accept = Annotated[
+    float | None, typer.Option("--accept", help="Take the first candidate of this class probability.")
+]
+Judge = Annotated[
+    str | None, typer.Option("--judge", help="The classifier that judges. Default: the model's protocol's.")
+]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
 KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]

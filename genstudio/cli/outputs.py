@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
+from genstudio.events import Advance, Picture
 from genstudio.media.grid import grid
 from genstudio.media.png import save_png, to_image, unique_path
 from genstudio.request import Request, Wanted, spec
-from genstudio.studio import Advance, Picture
 
 
 class Outputs:
@@ -26,8 +26,7 @@ class Outputs:
     def save(self, picture: Picture, request: Request, facts: dict[str, Any]) -> None:
         """Write one picture with the run that makes it again."""
         path = unique_path(self.folder / f"{_name(picture.wanted)}.png")
-        data = spec(request, picture.batch, (picture.position,), facts)
-        save_png(path, picture.image, {**data, "class": picture.name})
+        save_png(path, picture.image, picture.spec(request, facts))
         self.written.append((picture, path))
 
     def preview(self, event: Advance, request: Request) -> None:
@@ -47,10 +46,11 @@ class Outputs:
         pictures = [picture for picture, _ in self.written]
         pixels = torch.stack([picture.pixels_CHW for picture in pictures])
         sheet = grid(pixels, _columns(pictures), [f"{one.wanted.seed} {one.name}" for one in pictures])
-        kept = tuple(picture.position for picture in pictures)
+        rows = {picture.position: picture.wanted for picture in pictures}
+        size = min(request.batch, len(request.pictures))
         first, last = pictures[0].wanted, pictures[-1].wanted
         path = unique_path(self.folder / f"grid-{first.seed:06d}-{last.seed:06d}.png")
-        save_png(path, sheet, spec(request, range(len(request.pictures)), kept, facts))
+        save_png(path, sheet, spec(request, rows, size, facts))
         self.grid = path
 
     def report(self) -> dict[str, Any]:
@@ -61,6 +61,7 @@ class Outputs:
                 "label": picture.wanted.label,
                 "class": picture.name,
                 "seed": picture.wanted.seed,
+                **({"selection": picture.choice.facts()} if picture.choice else {}),
             }
             for picture, path in self.written
         ]

@@ -5,7 +5,7 @@ The PNG holds the whole run; `--from` makes the same pixels again, in a batch of
 """
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +13,15 @@ import typer
 
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import (
+    Accept,
+    BestOf,
     Cfg,
     Compile,
     Device,
     Dtype,
     Heat,
     Json,
+    Judge,
     KernelChoice,
     Quiet,
     Smooth,
@@ -59,6 +62,9 @@ def sample(
     temperature: Heat = None,
     steps: Steps = None,
     smooth: Smooth = None,
+    best_of: BestOf = 1,
+    accept: Accept = None,
+    judge: Judge = None,
     batch: Batch = 16,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -79,13 +85,15 @@ def sample(
     genstudio sample --from out/var-fashion/008-000003.png
     """
     fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
+    choosing = {"best_of": best_of, "accept": accept, "judge": judge}
     if source is not None:
-        _refuse_with_source(model=model, classes=classes, num=num)
+        chosen = None if (best_of, accept, judge) == (1, None, None) else choosing
+        _refuse_with_source(model=model, classes=classes, num=num, candidate=chosen)
         request, release, before = _replayed(source, {**fields, "smooth": smooth})
         dtype = before.dtype if dtype == "auto" else dtype
     else:
         before = None
-        request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth})
+        request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth}, choosing)
     if dry_run:
         emit(_plan(request, release, device, dtype))
         return
@@ -101,12 +109,19 @@ def sample(
 
 
 def _asked(
-    model: str | None, classes: str | None, num: int | None, seed: str, batch: int, fields: dict[str, Any]
+    model: str | None,
+    classes: str | None,
+    num: int | None,
+    seed: str,
+    batch: int,
+    fields: dict[str, Any],
+    choosing: dict[str, Any],
 ) -> "tuple[Request, Release]":
     """The request that the flags make."""
     from genstudio.data.labels import names_of, parse_classes
     from genstudio.releases import catalogue
     from genstudio.request import Request, choose_pictures
+    from genstudio.selection import choose_selection
 
     release = catalogue.find(model) if model else catalogue.default()
     count = getattr(release.config, "classes", None)
@@ -117,7 +132,8 @@ def _asked(
     recipe = release.recipe.override(**fields)
     # A folder is stored whole, so that --from finds it from anywhere.
     name = release.name if model is None or model in catalogue.names() else str(release.folder)
-    return Request(model=name, pictures=pictures, recipe=recipe, batch=batch), release
+    selection = choose_selection(release, **choosing)
+    return Request(model=name, pictures=pictures, recipe=recipe, batch=batch, selection=selection), release
 
 
 def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release, Recorded]":
@@ -144,9 +160,10 @@ def _plan(request: "Request", release: "Release", device: str, dtype: str) -> di
     """What would run, for --dry-run."""
     from genstudio.request import spec
 
-    everything = range(len(request.pictures))
-    kept = tuple(filter(request.kept, everything))
-    return {**spec(request, everything, kept, {}), "title": release.title, "device": device, "dtype": dtype}
+    rows = {i: wanted for i, wanted in enumerate(request.pictures) if request.kept(i)}
+    run = spec(request, rows, min(request.batch, len(request.pictures)), {})
+    chosen = {"selection": asdict(request.selection)} if request.selection else {}
+    return {**run, **chosen, "title": release.title, "device": device, "dtype": dtype}
 
 
 def _run(
@@ -158,7 +175,8 @@ def _run(
     quiet: bool,
 ) -> dict[str, Any]:
     """Load, sample, write; what was written and how long it took."""
-    from genstudio.studio import Advance, Studio
+    from genstudio.events import Advance
+    from genstudio.studio import Studio
 
     start = time.perf_counter()
     studio = Studio.load(request.model, **machine)
@@ -167,7 +185,7 @@ def _run(
     loaded = time.perf_counter()
     if before is not None:
         _warn(studio, before)
-    note(f"{studio.release.name} on {studio.runtime.describe()}, {request.recipe.describe()}", quiet)
+    note(f"{studio.release.name} on {studio.runtime.describe()}, {request.describe()}", quiet)
     with Meter("pictures", len(request.pictures), quiet) as meter:
         for event in studio.stream(request):
             if isinstance(event, Advance):
