@@ -4,11 +4,12 @@ python scripts/reference.py fashion-features --data fashion
 """
 
 import sys
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
 from genstudio.cli.main import guarded
+from genstudio.errors import GenstudioError
 
 app = typer.Typer(add_completion=False)
 
@@ -20,16 +21,17 @@ def reference(
 ) -> None:
     """Write reference.safetensors into the classifier's folder."""
     from genstudio.data.sources import open_pictures
-    from genstudio.evaluation.classifier import Classifier
-    from genstudio.evaluation.reference import REFERENCE, reference_statistics, save
-    from genstudio.releases import catalogue, weights
+    from genstudio.evaluation.extractor import open_extractor
+    from genstudio.evaluation.reference import REFERENCE, reference_statistics, save_reference
 
-    release = catalogue.find(extractor)
-    classifier = cast(Classifier, weights.load(release))
-    pictures = open_pictures(data, "train", classifier.config.pixels, classifier.config.channels)
-    statistics = reference_statistics(classifier, pictures, extractor=release.name, source=f"{data} train")
-    path = weights.resolve(release).with_name(REFERENCE)
-    save(path, statistics)
+    opened = open_extractor(extractor)
+    if opened.folder is None or opened.pixels is None:
+        raise GenstudioError(
+            f"{opened.name} is no classifier.", "Give a classifier: fashion-features, a folder."
+        )
+    pictures = open_pictures(data, "train", opened.pixels, opened.channels)
+    path = opened.folder / REFERENCE
+    save_reference(path, reference_statistics(opened, pictures, source=f"{data} train"))
     print(path)
 
 

@@ -60,8 +60,8 @@ class Extractor:
 
     `digest` is a hash of all weights; `official` is true of Inception with the published weights alone.
     `classes` are the names behind `logits_BK` and `attributes` the questions behind `attributes_BA`. It takes
-    grey and colour pictures, its own kind being `channels`, and gives `features` pooled numbers and
-    `spatial_features` others; `pixels` None means pictures of any size. Statistics that ship with it lie in `folder`.
+    grey and colour pictures (its own kind has `channels`) of `pixels` by `pixels`, None meaning any size, and
+    gives `features` pooled and `spatial_features` other numbers. Statistics shipped with it lie in `folder`.
     """
 
     name: str

@@ -8,9 +8,17 @@ Shapes: B rows of a batch, D features.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+
+class Gaussian(NamedTuple):
+    """Mean [D] and covariance [D,D], float64."""
+
+    mean_D: Tensor
+    covariance_DD: Tensor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,6 +50,11 @@ class Moments:
             raise ValueError(f"a covariance needs two rows, not {self.count}")
         return self.scatter_DD / (self.count - 1)
 
+    @property
+    def gaussian(self) -> Gaussian:
+        """The Gaussian fitted to the rows; needs two or more."""
+        return Gaussian(self.mean_D, self.covariance_DD)
+
     def add(self, features_BD: Tensor) -> "Moments":
         """With the rows of a batch."""
         if len(features_BD) == 0:
@@ -61,15 +74,40 @@ class Moments:
         between_DD = torch.outer(shift_D, shift_D) * (self.count * other.count / count)
         return Moments(count, mean_D, self.scatter_DD + other.scatter_DD + between_DD)
 
+    def without(self, part: "Moments") -> "Moments":
+        """Of the rows left when those of `part`, once added or merged, are taken out again.
 
-def frechet_distance(a: Moments, b: Moments) -> float:
-    """The squared Frechet distance of two Gaussians with these means and covariances; 0 for equal ones."""
-    a_DD, b_DD = a.covariance_DD, b.covariance_DD
-    root_DD = _root(a_DD)
-    eigenvalues_D = torch.linalg.eigvalsh(root_DD @ b_DD @ root_DD)
-    overlap = eigenvalues_D.clamp_min(0).sqrt().sum()
-    means = (a.mean_D - b.mean_D).square().sum()
-    return max(0.0, float(means + a_DD.trace() + b_DD.trace() - 2 * overlap))
+        The inverse of `merge`. It loses no more digits than the rest is smaller than the whole: none to speak
+        of for a twentieth taken out. Raises ValueError when nothing is left.
+        """
+        count = self.count - part.count
+        if count <= 0:
+            raise ValueError(f"{part.count} of {self.count} rows leave none")
+        shift_D = part.mean_D - self.mean_D
+        mean_D = self.mean_D - shift_D * (part.count / count)
+        between_DD = torch.outer(shift_D, shift_D) * (self.count * part.count / count)
+        return Moments(count, mean_D, self.scatter_DD - part.scatter_DD - between_DD)
+
+
+class Against:
+    """Distances to one reference, whose root is taken once."""
+
+    def __init__(self, reference: Gaussian) -> None:
+        self._reference = reference
+        self._root_DD = _root(reference.covariance_DD)
+
+    def distance(self, other: Gaussian) -> float:
+        """The squared Frechet distance; 0 for the reference itself, never below."""
+        eigenvalues_D = torch.linalg.eigvalsh(self._root_DD @ other.covariance_DD @ self._root_DD)
+        overlap = eigenvalues_D.clamp_min(0).sqrt().sum()
+        means = (self._reference.mean_D - other.mean_D).square().sum()
+        traces = self._reference.covariance_DD.trace() + other.covariance_DD.trace()
+        return max(0.0, float(means + traces - 2 * overlap))
+
+
+def frechet_distance(a: Gaussian, b: Gaussian) -> float:
+    """The squared Frechet distance of two Gaussians; 0 for equal ones."""
+    return Against(a).distance(b)
 
 
 def _root(matrix_DD: Tensor) -> Tensor:

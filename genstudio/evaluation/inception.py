@@ -25,9 +25,7 @@ from genstudio.releases.pickles import read_official
 from genstudio.releases.release import Packing
 
 NAME = "inception-v3-compat"
-REGISTERED = (
-    "inception-v3-compat-spatial"  # torch-fidelity keeps NAME for its own, which has no spatial features
-)
+REGISTERED = f"{NAME}-spatial"  # torch-fidelity keeps NAME for its own, which lacks the spatial features
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 PUBLISHED = "6726825d"  # the sha256 of the published file begins so
 TENSORS = 566
@@ -88,7 +86,7 @@ class SpatialInception(FeatureExtractorBase):
 
 
 def find_weights() -> Path:
-    """The file of weights in genstudio's cache or torch's. Raises GenstudioError (exit code 3) if it is not."""
+    """The file in our cache, else torch's. Raises GenstudioError (exit code 3) where it is in neither."""
     ours = home() / "features" / FILE
     for path in (ours, Path(torch.hub.get_dir()) / "checkpoints" / FILE):
         if path.is_file():

@@ -8,13 +8,13 @@ Shapes: N pictures, C channels, H x W pixels.
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from genstudio.evaluation.classifier import Classifier
-from genstudio.evaluation.features import features
+from genstudio.evaluation.extractor import Extractor, Features
 from genstudio.evaluation.frechet import Moments, frechet_distance
 from genstudio.evaluation.precision_recall import precision_recall
-from genstudio.evaluation.reference import ReferenceStatistics
+from genstudio.evaluation.reference import BATCH, ReferenceStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,29 +42,31 @@ class Report:
 
 
 def score(
-    pixels_NCHW: Tensor, labels_N: Tensor | None, classifier: Classifier, reference: ReferenceStatistics
+    pixels_NCHW: Tensor, labels_N: Tensor | None, extractor: Extractor, reference: ReferenceStatistics
 ) -> Report:
     """Score uint8 pictures [N,C,H,W], and their requested labels where there are any.
 
-    Raises GenstudioError when another classifier made the reference.
+    Raises GenstudioError when another extractor made the reference.
     """
-    reference.check(classifier)
-    scores = features(classifier, pixels_NCHW)
-    manifold = precision_recall(reference.features_ND, scores.features)
+    reference.check(extractor)
+    parts = [extractor(part) for part in torch.split(pixels_NCHW, BATCH)]
+    pool_ND = torch.cat([part.pool_BD for part in parts])
+    manifold = precision_recall(reference.features(extractor), pool_ND)
     return Report(
         samples=len(pixels_NCHW),
-        extractor=reference.extractor,
+        extractor=extractor.name,
         reference=reference.source,
-        distance=frechet_distance(Moments.of(scores.features), reference.moments),
+        distance=frechet_distance(Moments.of(pool_ND).gaussian, reference.gaussian),
         precision=manifold.precision,
         recall=manifold.recall,
-        class_share=None if labels_N is None else class_share(scores.logits, labels_N),
+        class_share=None if labels_N is None else class_share(parts, labels_N),
     )
 
 
-def class_share(logits_NK: Tensor, labels_N: Tensor) -> float:
+def class_share(parts: list[Features], labels_N: Tensor) -> float:
     """Share of pictures whose most likely class is the one that was asked for."""
-    return float((logits_NK.argmax(1) == labels_N).double().mean())
+    said = [part.logits_BK.argmax(1) for part in parts if part.logits_BK is not None]
+    return float((torch.cat(said) == labels_N).double().mean())
 
 
 def short(count: int) -> str:
