@@ -4,6 +4,7 @@ A value without torch, so that a command can make one, print it and store it in 
 while choosing. `auto` means the best device present, float32 on a CPU and bfloat16 on a GPU that has it.
 """
 
+import os
 import platform
 import re
 from dataclasses import asdict, dataclass
@@ -75,11 +76,17 @@ def _device(wanted: str) -> str:
         raise GenstudioError(f"There is no device {wanted!r}.", "Give auto, cpu, cuda, cuda:N or mps.")
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if wanted == "auto":
-        return next(name for name, there in has.items() if there)
+        return _own(next(name for name, there in has.items() if there))
     kind, _, number = wanted.partition(":")
     if not has[kind] or (number and int(number) >= torch.cuda.device_count()):
         raise GenstudioError(f"This machine has no {wanted} device for torch.", "Give --device cpu or auto.")
-    return wanted
+    return _own(wanted)
+
+
+def _own(device: str) -> str:
+    """With several processes on a machine, "cuda" means the GPU that torchrun gave this one."""
+    rank = os.environ.get("LOCAL_RANK")
+    return f"cuda:{rank}" if device == "cuda" and rank is not None else device
 
 
 def _dtype(wanted: str, device: str) -> Dtype:

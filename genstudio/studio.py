@@ -150,8 +150,15 @@ class Studio:
 
     @torch.inference_mode()
     def decode(self, codes: Codes, sampling: Sampling) -> Tensor:
-        """uint8 pixels [B,C,H,W] by the release's rule."""
+        """uint8 pixels [B,C,H,W] by the release's rule. Raises GenstudioError for pixels that are no numbers:
+        as black pictures they would be sampled, and even scored, without a word."""
         x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
+        if not bool(x_BCHW.isfinite().all()):
+            raise GenstudioError(
+                f"{self.release.name} decodes to NaN or infinity.",
+                "Check its weights: genstudio models verify; or try --dtype fp32.",
+                Exit.CHECK,
+            )
         return to_uint8(x_BCHW, self.release.pixels).cpu()
 
     def _preview(self, step: Step, job: Job) -> Tensor:

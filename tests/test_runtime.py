@@ -64,3 +64,10 @@ def test_the_module_and_versions_need_no_torch_import() -> None:
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
     assert versions()["torch"].split("+")[0] == torch.__version__.split("+")[0]
+
+
+def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch) -> None:
+    _machine(monkeypatch, gpus=2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Runtime.choose().device == Runtime.choose("cuda").device == "cuda:1"
+    assert Runtime.choose("cuda:0").device == "cuda:0" and Runtime.choose("cpu").device == "cpu"

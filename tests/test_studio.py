@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from genstudio.errors import Exit, GenstudioError
 from genstudio.events import Picture, Place
 from genstudio.request import Request, Wanted
 from genstudio.samplers.draws import At, KeyedDraws, Use
@@ -74,6 +75,14 @@ def test_the_same_seed_makes_the_same_pictures_twice(tiny_var: str) -> None:
     assert all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, again, strict=True))
     smooth = studio.sample(classes="1,2", n=2, seed=3, smooth=True)
     assert not all(a.pixels_CHW.equal(b.pixels_CHW) for a, b in zip(first, smooth, strict=True))
+
+
+def test_pixels_that_are_no_numbers_are_an_error_and_no_black_pictures(tiny_var: str) -> None:
+    studio = Studio.load(tiny_var)
+    torch.nn.init.constant_(studio.tokenizer.decoder.conv_out.bias, float("nan"))
+    with pytest.raises(GenstudioError, match="decodes to NaN") as caught:
+        studio.sample(classes=0)
+    assert caught.value.code == Exit.CHECK
 
 
 @pytest.mark.slow
