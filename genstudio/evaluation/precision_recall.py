@@ -1,7 +1,9 @@
-"""Improved precision and recall (arXiv 1904.06991, equations 1 and 2), k = 3, in blocks of rows.
+"""Precision and recall (arXiv 1904.06991, equations 1 and 2, k = 3), density and coverage (arXiv 2002.09797,
+section 3, k = 5): how far two sets of features lie inside each other's neighbourhoods.
 
-A set's manifold is the union of balls around its points, each as wide as the distance to the k-th nearest
-other point of the set. Distances are taken in float64: through a matrix product, float32 loses near ones.
+A neighbourhood is a closed ball as wide as the distance to the k-th nearest other point of its own set.
+torch-fidelity computes precision and recall; it gets float64 features, because float32 loses near distances
+in the matrix product that they come from, and blocks of rows, so that memory stays bounded.
 Shapes: N real rows, M made rows, D features.
 """
 
@@ -9,9 +11,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch_fidelity.metric_prc import KEY_METRIC_PRECISION, KEY_METRIC_RECALL, prc_features_to_metric
+
+from genstudio.evaluation.fidelity import settings
 
 NEIGHBOURS = 3
-BLOCK = 1000
+DENSITY_NEIGHBOURS = 5
+BLOCK_BYTES = 1 << 27  # of distances held at once
 
 
 class PrecisionRecall(NamedTuple):
@@ -21,23 +27,49 @@ class PrecisionRecall(NamedTuple):
     recall: float
 
 
+class DensityCoverage(NamedTuple):
+    """How many real neighbourhoods a made row lies in, per k (1 when the sets are alike; it may be more), and
+    the share of real neighbourhoods that hold a made row."""
+
+    density: float
+    coverage: float
+
+
 def precision_recall(real_ND: Tensor, made_MD: Tensor, k: int = NEIGHBOURS) -> PrecisionRecall:
-    """Precision and recall of `made_MD` against `real_ND`; both need more than k rows."""
-    if min(len(real_ND), len(made_MD)) <= k:
-        raise ValueError(f"both sets need more than {k} rows, not {len(real_ND)} and {len(made_MD)}")
+    """Precision and recall of `made_MD` against `real_ND`; both need more than k rows, else ValueError."""
+    _check(k, real_ND, made_MD)
+    block = _block(max(len(real_ND), len(made_MD)))
+    chosen = settings(prc_neighborhood=k, prc_batch_size=block, save_cpu_ram=True)
+    found = prc_features_to_metric(made_MD.double(), real_ND.double(), **chosen)
+    return PrecisionRecall(found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL])
+
+
+def density_coverage(real_ND: Tensor, made_MD: Tensor, k: int = DENSITY_NEIGHBOURS) -> DensityCoverage:
+    """Density and coverage of `made_MD` against `real_ND`, which needs more than k rows, else ValueError.
+
+    Unlike precision, density does not trust a lone outlier; coverage needs no manifold of the made rows.
+    """
+    _check(k, real_ND)
     real_ND, made_MD = real_ND.double(), made_MD.double()
-    return PrecisionRecall(
-        precision=_share_inside(made_MD, real_ND, _radii(real_ND, k)),
-        recall=_share_inside(real_ND, made_MD, _radii(made_MD, k)),
+    held_N = torch.cat(
+        [
+            (torch.cdist(part, made_MD) <= _radii(part, real_ND, k)[:, None]).sum(1)
+            for part in torch.split(real_ND, _block(max(len(real_ND), len(made_MD))))
+        ]
     )
+    return DensityCoverage(float(held_N.sum()) / (k * len(made_MD)), float((held_N > 0).double().mean()))
 
 
-def _radii(points_ND: Tensor, k: int) -> Tensor:
-    """Distance of every point to its k-th nearest other point: the k+1-th in all, itself being the first."""
-    blocks = torch.split(points_ND, BLOCK)
-    return torch.cat([torch.cdist(block, points_ND).kthvalue(k + 1).values for block in blocks])
+def _radii(part_BD: Tensor, all_ND: Tensor, k: int) -> Tensor:
+    """Distance of some points to their k-th nearest other: the k+1-th in all, itself being the first."""
+    return torch.cdist(part_BD, all_ND).kthvalue(k + 1).values
 
 
-def _share_inside(points_MD: Tensor, centres_ND: Tensor, radii_N: Tensor) -> float:
-    inside = [(torch.cdist(block, centres_ND) <= radii_N).any(1) for block in torch.split(points_MD, BLOCK)]
-    return float(torch.cat(inside).double().mean())
+def _block(rows: int) -> int:
+    """Rows whose float64 distances to so many others fit into BLOCK_BYTES."""
+    return max(1, BLOCK_BYTES // (8 * rows))
+
+
+def _check(k: int, *sets: Tensor) -> None:
+    if min(map(len, sets)) <= k:
+        raise ValueError(f"sets need more than {k} rows, not {' and '.join(str(len(one)) for one in sets)}")
