@@ -33,6 +33,7 @@ class Meter:
     def __init__(self, title: str, total: int, quiet: bool = False) -> None:
         self.title, self.total, self.quiet = title, total, quiet
         self.done = self.before = 0.0
+        self.stands = ""
         self.started = self.spoke = time.monotonic()
         self._bar: Progress | None = None
 
@@ -54,9 +55,9 @@ class Meter:
         self.before = done
         self.reach(done)
 
-    def reach(self, done: float) -> None:
-        """Say that `done` pictures of the total are made."""
-        self.done = done
+    def reach(self, done: float, stands: str = "") -> None:
+        """Say that `done` pictures of the total are made, and how something `stands`."""
+        self.done, self.stands = done, stands
         if self._bar is not None:
             self._bar.update(self._task, completed=done, facts=self._facts())
         elif not self.quiet and time.monotonic() - self.spoke > PLAIN_SECONDS:
@@ -65,7 +66,8 @@ class Meter:
 
     def _facts(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
-        return f"{(self.done - self.before) / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+        facts = f"{(self.done - self.before) / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+        return f"{facts}, {self.stands}" if self.stands else facts
 
 
 def _finite(value: Any) -> Any:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from genstudio.cli.doctor import doctor
+from genstudio.cli.eval_fid import eval_fid
 from genstudio.cli.info import info
 from genstudio.cli.models import models
 from genstudio.cli.reconstruct import reconstruct
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(sample)
+app.command("eval-fid")(eval_fid)
 app.command()(train)
 app.add_typer(models, name="models")
 app.command()(reconstruct)

@@ -35,16 +35,15 @@ class Facts(NamedTuple):
 class Shards:
     """The batches of `total` pictures, `size` at a time, below `folder`.
 
-    `plan` is everything that decides what picture i is and what is kept of it, so that a run can also be made
-    longer. Raises GenstudioError when the folder holds a run of another plan.
+    `plan` is everything that decides what picture i is, and the batch, but not how many there are: a run can
+    also be made longer. Raises GenstudioError when the folder holds a run of another plan.
     """
 
     def __init__(self, folder: Path, plan: Mapping[str, Any], total: int, size: int) -> None:
         self.folder = folder
         self.ranges = [range(start, min(start + size, total)) for start in range(0, total, size)]
-        manifest = {**plan, "batch": size}
-        self._check(manifest)
-        self.key = _digest(manifest)
+        self._check(plan)
+        self.key = key_of(plan)
 
     def has(self, at: range) -> bool:
         """Whether that batch is done: its file can be read and belongs to this run."""
@@ -100,17 +99,22 @@ class Shards:
     def _path(self, at: range) -> Path:
         return self.folder / "shards" / f"{at.start:08d}-{at.stop:08d}.safetensors"
 
-    def _check(self, manifest: dict[str, Any]) -> None:
+    def _check(self, plan: Mapping[str, Any]) -> None:
         path = self.folder / MANIFEST
         if path.is_file():
-            differing = _differing(_read(path), json.loads(json.dumps(manifest)))
+            differing = _differing(_read(path), json.loads(json.dumps(plan)))
             if differing:
                 raise GenstudioError(
                     f"{self.folder} holds another run: {', '.join(differing)} differ.",
                     "Resume with the options of that run, or choose another folder.",
                 )
         else:
-            write_text(path, json.dumps(manifest, indent=2) + "\n")
+            write_text(path, json.dumps(plan, indent=2) + "\n")
+
+
+def key_of(plan: Mapping[str, Any]) -> str:
+    """A hash of everything that decides a run."""
+    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
 
 
 def hashes(pixels_NCHW: Tensor) -> Tensor:
@@ -132,7 +136,3 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
-
-
-def _digest(manifest: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()

@@ -6,14 +6,11 @@ Shapes: N pictures of a range, C channels, H x W pixels.
 """
 
 import hashlib
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -21,6 +18,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from genstudio.data.folder import SUFFIXES
 from genstudio.errors import GenstudioError
+from genstudio.evaluation.npz import PICTURES, NpzPictures, names
 from genstudio.evaluation.plan import Plan
 from genstudio.events import Advance, Picture
 from genstudio.files import digest
@@ -30,7 +28,6 @@ from genstudio.request import Request, Wanted
 from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.studio import Studio
 
-ARRAY = "arr_0"
 Progress = Callable[[float], None]
 
 
@@ -175,58 +172,25 @@ class Array:
     classes = None
 
     def __init__(self, path: Path) -> None:
-        self.name, self._path = str(path), path
-        with self._opened() as (_, shape, dtype):
-            if len(shape) != 4 or dtype != np.uint8 or shape[3] not in (1, 3):
-                raise GenstudioError(
-                    f"{ARRAY} in {path} is {dtype} {list(shape)}, not uint8 [N,H,W,3].",
-                    "Give samples as the ADM evaluator wants them.",
-                )
-            self._shape = shape
+        self.name, self._pictures = str(path), NpzPictures(path)
         self.identity: dict[str, Any] = {"kind": "npz", "sha256": digest(path)}
 
     @staticmethod
     def looks_like(path: Path) -> bool:
-        """Whether a file holds samples, and not statistics beside which the samples only illustrate."""
-        if path.suffix != ".npz" or not zipfile.is_zipfile(path):
+        """Whether a file holds samples, and not statistics beside which pictures only illustrate."""
+        if path.suffix != ".npz" or not path.is_file():
             return False
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-        return f"{ARRAY}.npy" in names and "mu.npy" not in names
+        there = names(path)
+        return PICTURES in there and "mu" not in there
 
     def __len__(self) -> int:
-        return self._shape[0]
+        return len(self._pictures)
 
     def take(self, at: range, report: Progress) -> Taken:
         """Read the pictures of a range."""
-        _, height, width, channels = self._shape
-        each = height * width * channels
-        with self._opened() as (file, _, _):
-            file.seek(at.start * each, 1)
-            content = file.read(len(at) * each)
+        pixels_NCHW = self._pictures.take(at)
         report(len(at))
-        pixels = np.frombuffer(content, np.uint8).reshape(len(at), height, width, channels)
-        return Taken(torch.from_numpy(pixels.transpose(0, 3, 1, 2).copy()))
-
-    @contextmanager
-    def _opened(self) -> Iterator[tuple[IO[bytes], tuple[int, ...], np.dtype[Any]]]:
-        """The member behind its header."""
-        try:
-            with zipfile.ZipFile(self._path) as archive, archive.open(f"{ARRAY}.npy") as file:
-                version = np.lib.format.read_magic(file)
-                read = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, fortran, dtype = read(file)
-                if fortran:
-                    raise ValueError("its axes are stored in Fortran order")
-                yield file, shape, dtype
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            raise GenstudioError(
-                f"{self._path} holds no samples that can be read ({error}).", f"Give an .npz with {ARRAY}."
-            ) from error
+        return Taken(pixels_NCHW)
 
 
 def _decisive(facts: dict[str, Any]) -> dict[str, Any]:

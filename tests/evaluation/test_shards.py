@@ -9,7 +9,7 @@ import torch
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.shards import HASHES, Facts, Shards, hashes
 
-PLAN = {"seed": 0, "recipe": {"cfg": 1.5}}
+PLAN = {"seed": 0, "batch": 5, "recipe": {"cfg": 1.5}}
 
 
 def fill(shards: Shards, rows: torch.Tensor) -> None:
@@ -53,7 +53,7 @@ def test_a_run_can_be_made_longer_but_not_another(tmp_path: Path) -> None:
     with pytest.raises(GenstudioError, match="another run: recipe differ"):
         Shards(tmp_path, {**PLAN, "recipe": {"cfg": 2.0}}, 10, 5)
     with pytest.raises(GenstudioError, match="another run: batch differ"):
-        Shards(tmp_path, PLAN, 10, 4)
+        Shards(tmp_path, {**PLAN, "batch": 4}, 10, 4)
 
 
 def test_a_damaged_batch_or_one_of_another_run_counts_as_missing(tmp_path: Path) -> None:
