@@ -193,6 +193,24 @@ class Array:
         return Taken(pixels_NCHW)
 
 
+class Held:
+    """Pictures in memory, uint8 [N,C,H,W]: a test set, sent through a tokenizer or disturbed."""
+
+    def __init__(self, name: str, pixels_NCHW: Tensor, labels_N: Tensor, classes: tuple[str, ...]) -> None:
+        self.name, self.classes = name, classes
+        self._pixels_NCHW, self._labels_N = pixels_NCHW, labels_N
+        content = hashlib.sha256(pixels_NCHW.contiguous().numpy().tobytes())
+        self.identity: dict[str, Any] = {"kind": "held", "sha256": content.hexdigest()}
+
+    def __len__(self) -> int:
+        return len(self._pixels_NCHW)
+
+    def take(self, at: range, report: Progress) -> Taken:
+        """The pictures of a range."""
+        report(len(at))
+        return Taken(self._pixels_NCHW[at.start : at.stop], self._labels_N[at.start : at.stop])
+
+
 def _decisive(facts: dict[str, Any]) -> dict[str, Any]:
     """What a resumed run must have again; which of several equal GPUs it was, and threads, may change."""
     kept = {name: value for name, value in facts.items() if name != "threads"}
