@@ -6,7 +6,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attribute:
-    """A further question about a picture, e.g. its skin tone, whose answer is one of `values`."""
+    """A further question about a picture, e.g. its skin tone, whose answer is one of `values`.
+
+    The first value says that there is none of the others, as in a caption that does not speak of it.
+    """
 
     name: str
     values: tuple[str, ...]

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFont, features
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from genstudio.data.attributes import ATTRIBUTES, answer_indices
 from genstudio.data.pictures import Indices, Split, as_index
 from genstudio.errors import GenstudioError
 
@@ -61,7 +62,9 @@ class Entry:
 
 
 class Emoji:
-    """Emoji drawn when first asked for; `fingerprint` hashes font, texts, subgroups and size."""
+    """Emoji drawn when first asked for; `fingerprint` hashes font, texts, subgroups, names and size."""
+
+    attributes = ATTRIBUTES
 
     def __init__(
         self, entries: list[Entry], classes: tuple[str, ...], font: bytes, pixels: int, channels: int
@@ -73,8 +76,10 @@ class Emoji:
         self._size = pixels
         self._mode = "RGB" if channels == 3 else "L"
         self._labels_N = torch.tensor([classes.index(entry.subgroup) for entry in entries])
+        self._answers_NQ = torch.tensor([answer_indices(entry.name) for entry in entries])
         content = hashlib.sha256(font)
-        content.update("\n".join(f"{entry.text} {entry.subgroup}" for entry in entries).encode())
+        lines = (f"{entry.text} {entry.subgroup} {entry.name}" for entry in entries)
+        content.update("\n".join(lines).encode())
         self.fingerprint = f"{content.hexdigest()[:32]}-{channels}x{pixels}"
 
     def __len__(self) -> int:
@@ -87,6 +92,10 @@ class Emoji:
     def labels(self, indices: Indices) -> Tensor:
         """The subgroups at these indices, int64 [n]."""
         return self._labels_N[as_index(indices)]
+
+    def answers(self, indices: Indices) -> Tensor:
+        """Skin tone, gender and hair at these indices, as far as the names tell, int64 [n,3]."""
+        return self._answers_NQ[as_index(indices)]
 
     def captions(self, indices: Indices) -> list[str]:
         """The Unicode names at these indices, e.g. "man firefighter: medium skin tone"."""

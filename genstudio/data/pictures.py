@@ -1,7 +1,7 @@
 """What every source of pictures offers, whatever lies behind it: idx files, fonts or folders.
 
 Sources are deterministic: crops and flips at random belong to training, which has draws for them.
-Shapes: n pictures asked for, C channels, H x W pixels.
+Shapes: n pictures asked for, C channels, H x W pixels, Q attributes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,6 +9,8 @@ from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
+
+from genstudio.configs.features import Attribute
 
 Split = Literal["train", "test"]
 Indices = Tensor | Sequence[int]
@@ -41,6 +43,17 @@ class Captioned(Protocol):
 
     def captions(self, indices: Indices) -> list[str]:
         """The captions at these indices."""
+        ...
+
+
+@runtime_checkable
+class Attributed(Protocol):
+    """Sources that answer further questions about their pictures than the label."""
+
+    @property
+    def attributes(self) -> tuple[Attribute, ...]: ...
+    def answers(self, indices: Indices) -> Tensor:
+        """Places among each attribute's values, int64 [n,Q]; UNANSWERED where nobody can say."""
         ...
 
 

@@ -7,6 +7,7 @@ rows independent and leaves no running statistics behind: weights alone make the
 Shapes: B pictures, C channels, D features, K classes, A values of all attributes together.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from math import gcd, sqrt
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genstudio.configs.features import ClassifierConfig
+from genstudio.configs.features import Attribute, ClassifierConfig
 
 CONVS = (1, 2, 2)  # per stage; more at full size costs most and gains least
 GROUPS = 8
@@ -63,6 +64,12 @@ class Classifier(nn.Module):
             x_BCHW = stage(x_BCHW)
             maps.append(x_BCHW)
         return tuple(maps)
+
+
+def per_attribute(attributes_BA: Tensor, attributes: Sequence[Attribute]) -> dict[str, Tensor]:
+    """Logits of each attribute's values, by its name."""
+    parts = attributes_BA.split([len(attribute.values) for attribute in attributes], dim=1)
+    return {attribute.name: part for attribute, part in zip(attributes, parts, strict=True)}
 
 
 def _convs(before: int, after: int, count: int) -> list[nn.Module]:

@@ -1,5 +1,7 @@
 """Pictures kept in memory as uint8 once they were read: folders would decode every file in every epoch."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ def kept(pictures: Pictures, pixels: int, channels: int) -> Pictures:
 
 
 class Kept:
-    """A source that is asked for every picture at most once."""
+    """A source that is asked for every picture at most once; it answers all other questions itself."""
 
     def __init__(self, source: Pictures, shape: tuple[int, int, int, int]) -> None:
         self.classes, self.fingerprint = source.classes, source.fingerprint
@@ -38,3 +40,7 @@ class Kept:
     def labels(self, indices: Indices) -> Tensor:
         """The labels at these indices, int64 [n]."""
         return self._source.labels(indices)
+
+    def __getattr__(self, name: str) -> Any:
+        """What only some sources offer: captions, answers."""
+        return getattr(self._source, name)

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from genstudio import registry
-from genstudio.data.pictures import Pictures, Split
+from genstudio.configs.features import Attribute
+from genstudio.data.pictures import Attributed, Pictures, Split
 from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
@@ -119,8 +120,9 @@ def _next_scale(setup: Setup) -> Objective:
 
 def _classification(setup: Setup) -> Objective:
     recipe, settings = setup.recipe, setup.recipe.objective
-    if recipe.network.kind != "classifier" or not isinstance(settings, recipes.Classification):
+    if not isinstance(setup.network, Classifier) or not isinstance(settings, recipes.Classification):
         raise _unfit(recipe)
+    _check_attributes(recipe, setup.network.config.attributes, setup.train)
     return ClassifierObjective(
         setup.network, settings, setup.train, setup.test, recipe.data.flip, setup.device
     )
@@ -169,6 +171,16 @@ def _check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:
             f"Try --set network.classes={len(pictures.classes)}.",
         )
     _check_size(recipe, recipe.network, "network")
+
+
+def _check_attributes(recipe: TrainingRecipe, asked: tuple[Attribute, ...], pictures: Pictures) -> None:
+    known = pictures.attributes if isinstance(pictures, Attributed) else ()
+    if asked and asked != known:
+        names = ", ".join(attribute.name for attribute in known) or "none"
+        raise GenstudioError(
+            f"The network is asked for attributes that {recipe.data.source} does not answer.",
+            f"Give network.attributes the names and values of the data ({names}), or leave them away.",
+        )
 
 
 def _check_tokenizer(network: VAR, tokenizer: MultiScaleVQ, recipe: TrainingRecipe) -> None:

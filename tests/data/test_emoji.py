@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from genstudio.data.attributes import ATTRIBUTES, answers
 from genstudio.data.emoji import DEBIAN_FILES, Entry, read_list
-from genstudio.data.pictures import Captioned
+from genstudio.data.pictures import Attributed, Captioned
 from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 
@@ -80,6 +81,29 @@ def test_drawing_in_colour_on_white_with_captions() -> None:
     red, green, blue = x_CHW[:, 40, 8].tolist()
     assert red > 200 and green > 120 and blue < 120  # the yellow of a face
     assert not set(test.captions(range(len(test)))) & set(train.captions(range(len(train))))
+
+
+@needs_emoji
+def test_names_answer_for_their_pictures() -> None:
+    test = open_pictures("emoji", "test", 64, 3)
+    assert isinstance(test, Attributed) and isinstance(test, Captioned) and test.attributes == ATTRIBUTES
+    answer_NQ = test.answers(range(len(test)))
+    place = test.captions(range(len(test))).index("woman: dark skin tone, bald")
+    assert [one.values[int(v)] for one, v in zip(ATTRIBUTES, answer_NQ[place], strict=True)] == [
+        "dark",
+        "woman",
+        "bald",
+    ]
+
+
+@needs_emoji
+def test_roles_that_have_a_woman_and_a_man_are_persons_by_themselves() -> None:
+    train, test = (open_pictures("emoji", split, 64, 3) for split in ("train", "test"))
+    assert isinstance(train, Captioned) and isinstance(test, Captioned)
+    names = {*train.captions(range(len(train))), *test.captions(range(len(test)))}
+    roles = {name for name in names if {f"woman {name}", f"man {name}"} & names}
+    assert len(roles) > 100
+    assert {name for name in roles if answers(name)["gender"] != "person"} == set()
 
 
 @needs_emoji

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genstudio.data.pictures import Indices
+from genstudio.data.pictures import Captioned, Indices
 from genstudio.data.sources import open_pictures
 from genstudio.training import kept as keeping
 from genstudio.training.kept import Kept, kept
@@ -37,6 +37,16 @@ def test_every_picture_is_read_once_and_comes_back_in_the_order_asked() -> None:
     assert pictures.pixels([4, 1, 4])[:, 0, 0, 0].tolist() == [4, 1, 4]
     assert pictures.pixels(torch.tensor([1, 8]))[:, 2, 1, 1].tolist() == [1, 8]
     assert sorted(source.asked) == [1, 4, 8]
+
+
+def test_what_only_some_sources_offer_is_still_there() -> None:
+    class Talking(Counting):
+        def captions(self, indices: Indices) -> list[str]:
+            return [f"number {index}" for index in indices]
+
+    talking, silent = kept(Talking(), pixels=2, channels=3), kept(Counting(), pixels=2, channels=3)
+    assert isinstance(talking, Captioned) and talking.captions([4]) == ["number 4"]
+    assert not isinstance(silent, Captioned)
 
 
 def test_a_set_that_does_not_fit_is_left_where_it_is(monkeypatch) -> None:
