@@ -81,17 +81,17 @@ def parse_metrics(text: str) -> tuple[Metric, ...]:
 
 def deviations(plan: Plan, release: Release) -> list[str]:
     """Every way in which a plan differs from the release's protocol and published recipe, in words."""
+    said = []
+    if plan.selection is not None:
+        said.append(f"selection: {plan.selection.describe()}")
+    if plan.recipe is not None and plan.recipe != release.recipe:
+        said.append(f"recipe: {plan.recipe.describe()}, not {release.recipe.describe()}")
     if release.protocol is None:
-        return [f"{release.name} has no published protocol"]
+        return [*said, f"{release.name} has no published protocol"]
     published = _published(release.protocol, release, plan.source)
     names = [field.name for field in fields(Plan) if field.name not in UNPUBLISHED]
     differing = [name for name in names if getattr(plan, name) != getattr(published, name)]
-    said = [f"{name}: {_said(plan, name)}, not {_said(published, name)}" for name in differing]
-    if plan.recipe is not None and plan.recipe != release.recipe:
-        said.insert(0, f"recipe: {plan.recipe.describe()}, not {release.recipe.describe()}")
-    if plan.selection is not None:
-        said.insert(0, f"selection: {plan.selection.describe()}")
-    return said
+    return said + [f"{name}: {_said(plan, name)}, not {_said(published, name)}" for name in differing]
 
 
 def _published(protocol: Protocol, release: Release, name: str) -> Plan:
