@@ -20,6 +20,7 @@ REPLAYS = {
     "VAR multi-scale VQVAE": "genstudio.parity.var:replay_tokenizer",
     "VAR transformer": "genstudio.parity.var:replay_transformer",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
+    "Metrics": "genstudio.parity.metrics:replay",
 }
 
 

@@ -13,7 +13,7 @@ from genstudio.parity.fixture import Fixture, judge
 from genstudio.parity.replays import check, main
 from tests.support import parity_folder
 
-FOLDERS = ["var-vqvae", "var-transformer", "var-transformer-shared", "mar-diffusion"]
+FOLDERS = ["var-vqvae", "var-transformer", "var-transformer-shared", "mar-diffusion", "metrics"]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
