@@ -6,8 +6,10 @@ distance larger; leaving rows out does not. The other side of the distance count
 
 from collections.abc import Callable, Sequence
 from functools import reduce
-from math import cos, pi, sin, sqrt
+from math import sqrt
 from typing import NamedTuple
+
+from scipy.special import stdtrit
 
 from genstudio.evaluation.frechet import Gaussian, Moments
 
@@ -42,29 +44,5 @@ def jackknife(blocks: Sequence[Moments], distance: Callable[[Gaussian], float]) 
     others = [distance(whole.without(part).gaussian) for part in parts]
     mean = sum(others) / count
     error = sqrt((count - 1) / count * sum((other - mean) ** 2 for other in others))
-    half = student_quantile((1 + LEVEL) / 2, count - 1) * error
+    half = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
     return Interval(value, max(0.0, value - half), value + half, (count - 1) * (mean - value), error)
-
-
-def student_quantile(share: float, freedom: int) -> float:
-    """The value that Student's t of so many degrees of freedom does not exceed with probability `share`.
-
-    Bisection of the closed form for whole degrees (Abramowitz and Stegun, 26.7.3 and 26.7.4), in the angle
-    whose tangent is t / sqrt(degrees). `share` lies in [0.5, 1).
-    """
-    low, high = 0.0, pi / 2
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if _student_within(middle, freedom) > 2 * share - 1 else (middle, high)
-    return sqrt(freedom) * (sin(low) / cos(low))
-
-
-def _student_within(angle: float, freedom: int) -> float:
-    """The probability that |t| stays below sqrt(freedom) tan(angle)."""
-    odd = freedom % 2
-    term, total = (cos(angle), 0.0) if odd else (1.0, 0.0)
-    for step in range(1 + odd, freedom, 2):
-        total += term
-        term *= cos(angle) ** 2 * step / (step + 1)
-    total *= sin(angle)
-    return 2 / pi * (angle + total) if odd else total

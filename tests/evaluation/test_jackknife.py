@@ -5,12 +5,11 @@ from math import sqrt
 from typing import NamedTuple
 
 import pytest
-import scipy.stats
 import torch
 from torch import Tensor
 
 from genstudio.evaluation.frechet import Against, Gaussian, Moments
-from genstudio.evaluation.jackknife import Interval, jackknife, student_quantile
+from genstudio.evaluation.jackknife import Interval, jackknife
 
 BLOCKS, REPEATS, MANY = 20, 100, 1500
 
@@ -118,8 +117,3 @@ def test_empty_blocks_do_not_count_and_one_is_too_few() -> None:
     assert found == jackknife(blocks, against.distance)
     with pytest.raises(ValueError, match="two blocks"):
         jackknife([blocks[0], Moments.empty(4)], against.distance)
-
-
-@pytest.mark.parametrize("freedom", [1, 2, 3, 8, 19, 40])
-def test_students_quantiles(freedom: int) -> None:
-    assert student_quantile(0.975, freedom) == pytest.approx(scipy.stats.t.ppf(0.975, freedom), rel=1e-10)
