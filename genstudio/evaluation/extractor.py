@@ -20,7 +20,6 @@ from genstudio.data.labels import names_of
 from genstudio.errors import GenstudioError
 from genstudio.evaluation import fidelity, inception
 from genstudio.evaluation.classifier import Classifier
-from genstudio.evaluation.features import weights_digest
 from genstudio.media.pixels import to_float
 from genstudio.releases import catalogue, weights
 from genstudio.releases.release import PixelRule, Release
@@ -143,7 +142,7 @@ class ClassifierFeatures(FeatureExtractorBase):
         super().__init__(name, list(features_list))
         self.release = classifier_release(name)
         self.classifier = cast(Classifier, weights.load(self.release)).requires_grad_(False)
-        self.digest = weights_digest(self.classifier)
+        self.digest = fidelity.weights_digest(self.classifier)
         self.name = f"{self.release.name}-{self.digest[:12]}"
 
     def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:

@@ -19,7 +19,6 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation import fidelity
-from genstudio.evaluation.features import weights_digest
 from genstudio.files import digest, home
 from genstudio.releases.pickles import read_official
 from genstudio.releases.release import Packing
@@ -57,7 +56,7 @@ class SpatialInception(FeatureExtractorBase):
             raise _not_published(path)
         plain = [layer for layer in features_list if layer != SPATIAL] or [DEEP_ENOUGH]
         self.inception = _built(path, plain, settings)
-        self.digest = weights_digest(self.inception)
+        self.digest = fidelity.weights_digest(self.inception)
         self.name = f"{name}-{self.digest[:12]}"  # torch-fidelity caches features under it
 
     def forward(self, pixels_BCHW: Tensor) -> tuple[Tensor, ...]:

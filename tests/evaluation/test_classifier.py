@@ -8,7 +8,6 @@ from torch.nn import functional as F
 from genstudio import registry
 from genstudio.configs.features import Attribute, ClassifierConfig
 from genstudio.evaluation.classifier import Classifier
-from genstudio.evaluation.features import features
 from genstudio.releases.release import Release, from_json, to_json
 
 FASHION = ClassifierConfig(channels=1, pixels=32, width=24, features=128, classes=10)
@@ -36,8 +35,8 @@ def test_attributes_are_further_logits_and_change_nothing_else() -> None:
     plain, asking = Classifier(ODD), Classifier(ASKING)
     fresh = asking.load_state_dict(plain.state_dict(), strict=False).missing_keys
     assert fresh == ["attributes.weight", "attributes.bias"]
-    pixels_NCHW = torch.randint(256, (3, 3, 20, 20), dtype=torch.uint8)
-    without, beside = features(plain, pixels_NCHW), features(asking, [pixels_NCHW[:1], pixels_NCHW[1:]])
+    x_BCHW = torch.rand(3, 3, 20, 20) * 2 - 1
+    without, beside = plain(x_BCHW), asking(x_BCHW)
     assert without.attributes_BA is None and beside.attributes_BA is not None
     assert beside.attributes_BA.shape == (3, 3)
     torch.testing.assert_close(beside[:2], without[:2])

@@ -19,8 +19,7 @@ from torch_fidelity import (
 from genstudio.configs.features import Attribute, ClassifierConfig
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation.extractor import Extractor, open_extractor, register
-from genstudio.evaluation.features import features
-from genstudio.evaluation.fidelity import settings, with_channels
+from genstudio.evaluation.fidelity import lend, settings, with_channels
 from genstudio.evaluation.frechet import Moments, frechet_distance
 from genstudio.evaluation.inception_score import InceptionScore
 from genstudio.evaluation.kernel_distance import kernel_distance
@@ -61,7 +60,8 @@ def test_the_bundled_classifier_opens_with_its_labels(fashion: Extractor) -> Non
     assert found.pool_BD.shape == (5, 128) and found.pool_BD.dtype == torch.float32
     assert found.logits_BK is not None and found.logits_BK.shape == (5, 10)
     assert found.spatial_BS is None and found.attributes_BA is None
-    scores = features(weights.load(catalogue.find("fashion-features")), pictures(5, seed=0))
+    classifier = weights.load(catalogue.find("fashion-features"))
+    scores = classifier(pictures(5, seed=0) / 127.5 - 1)
     torch.testing.assert_close(found.pool_BD, scores.features)
     torch.testing.assert_close(found.logits_BK, scores.logits)
 
@@ -157,6 +157,19 @@ def test_torch_fidelity_computes_the_same_with_our_extractor(tmp_path: Path, fas
     assert (theirs[KEY_METRIC_PRECISION], theirs[KEY_METRIC_RECALL]) == pytest.approx(
         tuple(manifold), abs=0.02
     )
+
+
+def test_torch_fidelity_measures_against_statistics_that_are_lent(tmp_path: Path, fashion: Extractor) -> None:
+    register("fashion-features")
+    made, reference = pictures(90, seed=5), Moments.of(fashion(pictures(300, seed=6)).pool_BD).gaussian
+    lent = lend(reference, fashion.network, tmp_path / "cache")
+    given = settings(feature_extractor="fashion-features", cuda=False, save_cpu_ram=True)
+    theirs = calculate_metrics(input1=save(tmp_path / "made", made), **{**given, **lent})
+    ours = frechet_distance(Moments.of(fashion(made).pool_BD).gaussian, reference)
+    assert theirs[KEY_METRIC_FID] == pytest.approx(ours, rel=1e-4)
+    assert lend(reference, fashion.network, tmp_path / "cache") == lent
+    shifted = reference._replace(mean_D=reference.mean_D + 1e-6)
+    assert lend(shifted, fashion.network, tmp_path / "cache") != lent
 
 
 def test_torch_fidelity_learns_of_classifiers_alone() -> None:
