@@ -41,7 +41,9 @@ def precision_recall(real_ND: Tensor, made_MD: Tensor, k: int = NEIGHBOURS) -> P
     block = _block(max(len(real_ND), len(made_MD)))
     chosen = settings(prc_neighborhood=k, prc_batch_size=block, save_cpu_ram=True)
     found = prc_features_to_metric(made_MD.double(), real_ND.double(), **chosen)
-    return PrecisionRecall(found[KEY_METRIC_PRECISION], found[KEY_METRIC_RECALL])
+    return PrecisionRecall(
+        _share(found[KEY_METRIC_PRECISION], len(made_MD)), _share(found[KEY_METRIC_RECALL], len(real_ND))
+    )
 
 
 def density_coverage(real_ND: Tensor, made_MD: Tensor, k: int = DENSITY_NEIGHBOURS) -> DensityCoverage:
@@ -63,6 +65,11 @@ def density_coverage(real_ND: Tensor, made_MD: Tensor, k: int = DENSITY_NEIGHBOU
 def _radii(part_BD: Tensor, all_ND: Tensor, k: int) -> Tensor:
     """Distance of some points to their k-th nearest other: the k+1-th in all, itself being the first."""
     return torch.cdist(part_BD, all_ND).kthvalue(k + 1).values
+
+
+def _share(rounded: float, rows: int) -> float:
+    """The share of rows that torch-fidelity averaged in float32, in float64."""
+    return round(rounded * rows) / rows
 
 
 def _block(rows: int) -> int:

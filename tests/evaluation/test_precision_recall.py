@@ -49,7 +49,7 @@ def test_blocks_do_not_show_and_the_definition_holds(monkeypatch: pytest.MonkeyP
     assert 0 < expected[0] < 1 and 0 < expected[1] < 1
     for rows in (7, 1000):
         monkeypatch.setattr(module, "BLOCK_BYTES", rows * 8 * 40)
-        assert tuple(precision_recall(real, made)) == pytest.approx(expected, abs=1e-6)
+        assert tuple(precision_recall(real, made)) == pytest.approx(expected, abs=1e-12)
 
 
 def test_near_points_far_from_the_origin_are_told_apart() -> None:
