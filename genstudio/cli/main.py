@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import typer
 
+from genstudio.cli.bench import bench
 from genstudio.cli.doctor import doctor
 from genstudio.cli.eval_fid import eval_fid
 from genstudio.cli.info import info
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 app.command()(sample)
 app.command("eval-fid")(eval_fid)
+app.command()(bench)
 app.command()(train)
 app.add_typer(models, name="models")
 app.command()(reconstruct)

@@ -24,4 +24,7 @@ Judge = Annotated[
 ]
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
 KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
+MaxMemory = Annotated[
+    str | None, typer.Option("--max-memory", help="Refuse, before loading, what needs more: 8GB.")
+]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]

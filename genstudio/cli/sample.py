@@ -23,6 +23,7 @@ from genstudio.cli.options import (
     Json,
     Judge,
     KernelChoice,
+    MaxMemory,
     Quiet,
     Smooth,
     Steps,
@@ -70,6 +71,7 @@ def sample(
     dtype: Dtype = "auto",
     kernels: KernelChoice = None,
     compile_: Compile = False,
+    max_memory: MaxMemory = None,
     output: Output = Path("out"),
     grid: Grid = None,
     preview: Preview = None,
@@ -94,6 +96,8 @@ def sample(
     else:
         before = None
         request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth}, choosing)
+    if max_memory is not None or not dry_run:
+        _check_memory(request, release, device, dtype, max_memory)
     if dry_run:
         emit(_plan(request, release, device, dtype))
         return
@@ -154,6 +158,18 @@ def _refuse_with_source(**given: object) -> None:
             raise GenstudioError(
                 f"--from already says the {name}.", "Give recipe fields and outputs alone beside --from."
             )
+
+
+def _check_memory(
+    request: "Request", release: "Release", device: str, dtype: str, max_memory: str | None
+) -> None:
+    """Refuse what does not fit, before anything is loaded."""
+    from genstudio.measure.budget import check_memory, parse_size
+    from genstudio.runtime import Runtime
+
+    limit = parse_size(max_memory) if max_memory else None
+    together = min(request.batch, len(request.pictures))
+    check_memory(release, together, Runtime.choose(device, dtype), limit, request.recipe)
 
 
 def _plan(request: "Request", release: "Release", device: str, dtype: str) -> dict[str, Any]:
