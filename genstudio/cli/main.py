@@ -11,6 +11,7 @@ from collections.abc import Callable
 import typer
 
 from genstudio.cli.bench import bench
+from genstudio.cli.compare import compare
 from genstudio.cli.doctor import doctor
 from genstudio.cli.eval_fid import eval_fid
 from genstudio.cli.info import info
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command()(sample)
 app.command("eval-fid")(eval_fid)
+app.command()(compare)
 app.command()(bench)
 app.command()(train)
 app.add_typer(models, name="models")
