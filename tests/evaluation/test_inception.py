@@ -11,7 +11,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor
-from torch_fidelity import KEY_METRIC_FID, KEY_METRIC_ISC_MEAN, KEY_METRIC_ISC_STD, calculate_metrics
+from torch_fidelity import (
+    KEY_METRIC_FID,
+    KEY_METRIC_ISC_MEAN,
+    KEY_METRIC_ISC_STD,
+    KEY_METRIC_KID_MEAN,
+    calculate_metrics,
+)
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.utils import create_feature_extractor
 
@@ -21,6 +27,7 @@ from genstudio.evaluation.extractor import Extractor, Features, open_extractor
 from genstudio.evaluation.fidelity import settings
 from genstudio.evaluation.frechet import Moments, frechet_distance
 from genstudio.evaluation.inception_score import InceptionScore
+from tests.support import genstudio
 
 SPLITS = 2
 
@@ -241,3 +248,26 @@ def test_safetensors_of_the_same_tensors_are_as_good(
     save_file(torch.load(file, weights_only=True), tmp_path / "x.safetensors")
     again = open_extractor("inception-v3-compat", weights=tmp_path / "x.safetensors")
     assert again.digest == extractor.digest
+
+
+def test_eval_fid_of_two_folders_is_torch_fidelitys_and_says_whose_weights(
+    home: Path, tmp_path: Path, file: Path
+) -> None:
+    folders = [saved(tmp_path / name, pictures(12, seed)) for name, seed in (("made", 1), ("real", 2))]
+    chosen = {"fid": True, "isc": True, "kid": True, "kid_subset_size": 12, "cuda": False, "cache": False}
+    theirs = calculate_metrics(
+        **settings(
+            input1=folders[0],
+            input2=folders[1],
+            feature_extractor_weights_path=str(file),
+            save_cpu_ram=True,
+            **chosen,
+        )
+    )
+    words = ("eval-fid", folders[0], "--reference", folders[1], "--feature-weights", file, "--batch", 5)
+    ours = genstudio(*words, "--metrics", "fid,sfid,is,kid,pr,dc", "--json").data["metrics"]
+    assert ours["frechet"]["value"] == pytest.approx(theirs[KEY_METRIC_FID], rel=1e-4)
+    assert ours["is"]["value"] == pytest.approx(theirs[KEY_METRIC_ISC_MEAN], rel=1e-4)
+    assert ours["kid"]["value"] == pytest.approx(theirs[KEY_METRIC_KID_MEAN], rel=1e-3)
+    assert ours["frechet"]["label"].startswith("Frechet distance-12 (inception-v3-compat, weights ")
+    assert ours.keys() == {"frechet", "sfid", "is", "kid", "precision", "recall", "density", "coverage"}
