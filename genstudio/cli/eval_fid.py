@@ -20,6 +20,7 @@ from genstudio.cli.options import (
     Json,
     Judge,
     KernelChoice,
+    MaxMemory,
     Quiet,
     Smooth,
     Steps,
@@ -73,6 +74,7 @@ def eval_fid(
     device: Device = "auto",
     dtype: Dtype = "auto",
     kernels: KernelChoice = None,
+    max_memory: MaxMemory = None,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -108,6 +110,7 @@ def eval_fid(
         fields=fields,
         choosing={"best_of": best_of, "accept": accept, "judge": judge},
         machine={"device": device, "dtype": dtype, "kernels": kernels},
+        max_memory=max_memory,
         feature_weights=feature_weights,
         save_stats=save_stats,
         keep=_one_of(keep, ("none", "grid", "all"), "--keep"),

@@ -28,6 +28,7 @@ class Wanted:
     fields: dict[str, Any]
     choosing: dict[str, Any]
     machine: dict[str, Any]
+    max_memory: str | None
     feature_weights: Path | None
     save_stats: Path | None
     keep: "Keep"
@@ -147,6 +148,7 @@ def _opened(
     if release is not None:
         from genstudio.studio import Studio
 
+        _check_memory(release, plan, wanted)
         studio = Studio.load(plan.source, **wanted.machine)
         source = sampled(studio, plan)
         recipe = plan.recipe.describe() if plan.recipe else ""
@@ -166,6 +168,16 @@ def _opened(
         processes=Processes.of_this_run(),
         say=lambda text: note(text, quiet),
     )
+
+
+def _check_memory(release: "Release", plan: "Plan", wanted: Wanted) -> None:
+    """Refuse what does not fit, before anything is loaded."""
+    from genstudio.measure.budget import check_memory, parse_size
+    from genstudio.runtime import Runtime
+
+    limit = parse_size(wanted.max_memory) if wanted.max_memory else None
+    runtime = Runtime.choose(wanted.machine["device"], wanted.machine["dtype"])
+    check_memory(release, plan.batch, runtime, limit, plan.recipe)
 
 
 def _watched(evaluation: "Evaluation", wanted: Wanted, quiet: bool) -> "Sample":
