@@ -152,6 +152,8 @@ def _say(report: "Report", files: _Files) -> None:
         print(f"{model}: fastest within {report.tolerance:g} of the plain distance: {point.name}")
     if report.blurred:
         print("The tolerance is finer than the intervals: more pictures (-n) tell.")
+    if report.disturbed:
+        print(f"Other programs had up to {report.busiest:.0%} of the processors: do not rely on times.")
     print("\n".join(files.names()))
 
 

@@ -51,7 +51,8 @@ class Shown:
 class Point:
     """A setting and what it costs and gives.
 
-    `times` are of sampling alone, without scoring; `peak_bytes` is the most memory above that of the loaded
+    `times` are of sampling alone, without scoring, while other programs kept the share `busy` of the
+    processors; `peak_bytes` is the most memory above that of the loaded
     models while a batch is sampled, None where it could not be told. `judge` is who chose among candidates;
     `digest` is one hash of all pictures; `held` is everything that is the same at all points.
     """
@@ -66,6 +67,7 @@ class Point:
     judge: str | None
     samples: int
     times: Seconds
+    busy: float
     peak_bytes: int | None
     scores: dict[str, Score]
     digest: str

@@ -13,6 +13,7 @@ from genstudio.comparison.pareto import blurred, front, matching, plain_of, sure
 from genstudio.comparison.point import DISTANCE, Point
 from genstudio.comparison.settings import FIELDS
 
+BUSY: Final = 0.1  # share of the processors, as in `genstudio bench`
 SCORES: Final = (DISTANCE, "sfid", "is", "kid", "precision", "recall", "density", "coverage", "class_share")
 
 
@@ -54,6 +55,16 @@ class Report:
         return self.tolerance is not None and blurred(self.points, self.tolerance)
 
     @property
+    def busiest(self) -> float:
+        """The largest share of the processors that other programs had while a point was made."""
+        return max((point.busy for point in self.points), default=0.0)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs had so much of the machine that times cannot be relied on."""
+        return self.busiest >= BUSY
+
+    @property
     def flattered(self) -> bool:
         """Whether some pictures were chosen by the very network that scores them."""
         return any(point.judge == point.held["extractor"] for point in self.points)
@@ -79,6 +90,7 @@ class Report:
             "tolerance": self.tolerance,
             "blurred": self.blurred,
             "flattered": self.flattered,
+            "disturbed": self.disturbed,
             "held": self.points[0].held if self.points else {},
             "front": [point.key for point in self.front],
             "chosen": {model: point.key for model, point in self.chosen.items()},
@@ -111,6 +123,7 @@ class Report:
             "seconds_per_image": point.seconds,
             "seconds_low": point.times.low,
             "seconds_high": point.times.high,
+            "busy": point.busy,
             "speedup": self.speedup(point),
             "peak_bytes": point.peak_bytes,
             "scores": scores,
@@ -119,7 +132,7 @@ class Report:
 
 
 FACTS: Final = ("key", "model", "setting", "recipe", "judge", "label", "plain", "front", "chosen", "samples")
-COSTS: Final = ("seconds_per_image", "seconds_low", "seconds_high", "speedup", "peak_bytes")
+COSTS: Final = ("seconds_per_image", "seconds_low", "seconds_high", "busy", "speedup", "peak_bytes")
 COLUMNS: Final[Sequence[str]] = (
     *FACTS,
     *FIELDS,

@@ -8,8 +8,6 @@ import base64
 import hashlib
 import io
 import json
-import os
-import platform
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -29,6 +27,8 @@ from genstudio.evaluation.run import LABELS, PIXELS
 from genstudio.evaluation.scores import Sample
 from genstudio.evaluation.sources import Sampled
 from genstudio.files import digest
+from genstudio.measure.budget import check_memory
+from genstudio.measure.machine import Others, device_name
 from genstudio.measure.memory import PeakMemory
 from genstudio.media.png import to_image
 from genstudio.releases import catalogue
@@ -62,16 +62,17 @@ class Comparison:
     def run(self, watch: Watch) -> Iterator[Found]:
         """Points in the order in which models and number types are loaded, each once; `watch` hears how many
         pictures of a point are made. What was finished before is read. Raises GenstudioError before the first
-        point for weights that are missing and number types that the machine lacks."""
+        point for weights that are missing, number types that the machine lacks, and too little memory."""
         plan = self.plans[0]
         extractor = open_extractor(plan.extractor, weights=self.feature_weights)
         reference = find_reference(str(plan.reference), extractor)
         held = [self._held(number, extractor, reference) for number in range(len(self.settings))]
-        keys = list(map(_key, self.settings, held))
+        keys = self._keys(held)
+        done = [load(self._path(key)) for key in keys]
+        self._check_memory([number for number, point in enumerate(done) if point is None])
         studio: Studio | None = None
         for number in self._order():
-            path = self.folder / f"{keys[number]}.json"
-            point = load(path)
+            point, path = done[number], self._path(keys[number])
             if point is not None:
                 yield Found(number, point, made=False)
                 continue
@@ -81,12 +82,34 @@ class Comparison:
             shutil.rmtree(path.with_suffix(""))
             yield Found(number, point, made=True)
 
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.json"
+
+    def _runtime(self, number: int) -> Runtime:
+        return Runtime.choose(self.machine["device"], self.settings[number].dtype)
+
+    def _check_memory(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            setting, plan = self.settings[number], self.plans[number]
+            together = min(plan.batch, plan.samples or plan.batch)
+            check_memory(setting.release, together, self._runtime(number), recipe=setting.recipe)
+
+    def _keys(self, held: Sequence[dict[str, Any]]) -> list[str]:
+        """Hashes of everything that decides the numbers of each point."""
+        names = {name for setting in self.settings for name in _parts(setting)}
+        weights = {name: digest(resolve(catalogue.find(name))) for name in sorted(names)}
+        return [_key(setting, weights, one) for setting, one in zip(self.settings, held, strict=True)]
+
     def _order(self) -> list[int]:
+        """Model by model, the plain recipe first: even a stopped run can compare with it."""
         models = list(dict.fromkeys(setting.model for setting in self.settings))
-        return sorted(
-            range(len(self.settings)),
-            key=lambda number: (models.index(self.settings[number].model), self.settings[number].dtype),
-        )
+        usual = next(setting.dtype for setting in self.settings if setting.plain)
+
+        def rank(number: int) -> tuple[int, bool, str, bool]:
+            one = self.settings[number]
+            return models.index(one.model), one.dtype != usual, one.dtype, not one.plain
+
+        return sorted(range(len(self.settings)), key=rank)
 
     def _studio(self, setting: Setting, before: Studio | None) -> Studio:
         if before is not None and (before.release, before.runtime.dtype) == (setting.release, setting.dtype):
@@ -105,7 +128,9 @@ class Comparison:
             feature_weights=self.feature_weights,
         )
         peak = _peak_bytes(studio, plan)
+        others = Others()
         sample = evaluation.run(lambda progress: watch(progress.done))
+        busy = others.share()
         result = evaluation.score(sample)
         return Point(
             key=path.stem,
@@ -118,6 +143,7 @@ class Comparison:
             judge=setting.selection.judge if setting.selection else None,
             samples=result.samples,
             times=_times(sample),
+            busy=busy,
             peak_bytes=peak,
             scores=_scores(result),
             digest=result.digest,
@@ -127,12 +153,12 @@ class Comparison:
 
     def _held(self, number: int, extractor: Extractor, reference: ReferenceStatistics) -> dict[str, Any]:
         """What all points share, machine and judges of quality included."""
-        setting, plan = self.settings[number], self.plans[number]
+        plan, runtime = self.plans[number], self._runtime(number)
         assert plan.samples is not None
-        facts = Runtime.choose(self.machine["device"], setting.dtype).facts()
+        facts = runtime.facts()
         dtype = {} if "dtype" in self.fields else {"dtype": facts["dtype"]}
         return {
-            "device": _device_name(facts["device"]),
+            "device": f"{runtime.device}, {device_name(runtime.torch_device)}",
             "threads": facts["threads"],
             **dtype,
             "seeds": f"{plan.seed} to {plan.seed + plan.samples - 1}",
@@ -156,17 +182,9 @@ def _peak_bytes(studio: Studio, plan: Plan) -> int:
     return memory.bytes
 
 
-def _device_name(device: str) -> str:
-    """The GPU, or what kind of processor there is."""
-    if device.startswith("cuda"):
-        return f"{device}, {torch.cuda.get_device_name(device)}"
-    return f"{device}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores"
-
-
-def _key(setting: Setting, held: dict[str, Any]) -> str:
-    """A hash of everything that decides a point's numbers."""
+def _key(setting: Setting, weights: dict[str, str], held: dict[str, Any]) -> str:
     decisive = {
-        "weights": {name: digest(resolve(catalogue.find(name))) for name in _parts(setting)},
+        "weights": {name: weights[name] for name in _parts(setting)},
         "recipe": asdict(setting.recipe),
         "selection": setting.selection and asdict(setting.selection),
         "dtype": setting.dtype,

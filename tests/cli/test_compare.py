@@ -40,7 +40,7 @@ def compared(*arguments: object) -> dict[str, Any]:
 
 def without_times(report: dict[str, Any]) -> list[dict[str, Any]]:
     """What does not depend on the machine's mood."""
-    measured = ("seconds", "speedup", "peak", "front", "chosen")
+    measured = ("seconds", "busy", "speedup", "peak", "front", "chosen")
     return [
         {name: value for name, value in one.items() if not name.startswith(measured)}
         for one in report["points"]

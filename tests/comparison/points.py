@@ -34,6 +34,7 @@ def point(name: str, seconds: float, distance: float, **other: Any) -> Point:
         "judge": None,
         "samples": 100,
         "times": Seconds(median=seconds, low=seconds * 0.99, high=seconds * 1.01),
+        "busy": 0.0,
         "peak_bytes": 5_000_000,
         "digest": "0" * 64,
         "held": HELD,

@@ -73,6 +73,7 @@ def test_what_was_found_is_said() -> None:
     assert "Frechet distance-100 (tiny-judge)" in said and "0.95 to 1.05" in said
     assert "seeds 0 to 99" in said and "Distance over cfg" in said and "Precision and recall over cfg" in said
     assert "more pictures tell" not in said and "flatters" not in said and "are finished" not in said
+    assert "no measurement" not in said
 
 
 def test_warnings_stand_where_they_belong() -> None:
@@ -80,6 +81,7 @@ def test_warnings_stand_where_they_belong() -> None:
     assert "4 of 9 settings are finished" in said and "more pictures tell" in said
     assert "no faster setting comes as close" in said
     assert "flatters" in Outline(page(report(*curve(judge="tiny-judge")))).text
+    assert "up to 45 % of the processors" in Outline(page(report(*curve(busy=0.45)))).text
 
 
 def test_without_a_tolerance_nothing_is_chosen() -> None:
