@@ -10,7 +10,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, Final, NamedTuple
@@ -74,13 +74,23 @@ class Comparison:
         for number in self._order():
             point, path = done[number], self._path(keys[number])
             if point is not None:
-                yield Found(number, point, made=False)
+                yield Found(number, replace(point, **self._said(number), held=held[number]), made=False)
                 continue
             studio = self._studio(self.settings[number], studio)
             point = self._point(number, studio, path, held[number], watch)
             point.save(path)
             shutil.rmtree(path.with_suffix(""))
             yield Found(number, point, made=True)
+
+    def _said(self, number: int) -> dict[str, Any]:
+        """How a point is called depends on what it stands beside; its numbers do not."""
+        setting = self.settings[number]
+        return {
+            "model": setting.release.name,
+            "name": setting.name(self.fields),
+            "plain": setting.plain,
+            "label": setting.label,
+        }
 
     def _path(self, key: str) -> Path:
         return self.folder / f"{key}.json"
@@ -134,10 +144,7 @@ class Comparison:
         result = evaluation.score(sample)
         return Point(
             key=path.stem,
-            model=setting.release.name,
-            name=setting.name(self.fields),
-            plain=setting.plain,
-            label=setting.label,
+            **self._said(number),
             knobs={field: setting.read(field) for field in FIELDS},
             recipe=setting.describe(),
             judge=setting.selection.judge if setting.selection else None,
@@ -184,11 +191,10 @@ def _peak_bytes(studio: Studio, plan: Plan) -> int:
 
 def _key(setting: Setting, weights: dict[str, str], held: dict[str, Any]) -> str:
     decisive = {
-        "weights": {name: weights[name] for name in _parts(setting)},
+        "weights": [weights[name] for name in _parts(setting)],
         "recipe": asdict(setting.recipe),
         "selection": setting.selection and asdict(setting.selection),
-        "dtype": setting.dtype,
-        "held": held,
+        "held": {**held, "dtype": setting.dtype},
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -113,6 +113,15 @@ def test_finished_points_are_not_made_again(
     more = compared(tiny_var, "--vary", "cfg=0,3,4", *scored, "-o", tmp_path)
     assert [one["key"] for one in more["points"][:3]] == [one["key"] for one in first["points"]]
     assert more["points"][1]["seconds_per_image"] == first["points"][1]["seconds_per_image"]
+    finer = compared(tiny_var, "--vary", "cfg=0,3", "--vary", "dtype=fp32,bf16", *scored, "-o", tmp_path)
+    again = [one for one in finer["points"] if one["knobs"]["dtype"] == "fp32"]
+    assert {one["key"] for one in again} == {one["key"] for one in first["points"]}
+    assert [one["setting"] for one in again] == [
+        "cfg 1.5, dtype fp32",
+        "cfg 0, dtype fp32",
+        "cfg 3, dtype fp32",
+    ]
+    assert [one["label"] for one in finer["points"]].count("other recipe, lossy") == 2
     other = compared(tiny_var, "--vary", "cfg=0,3", *scored, "-o", tmp_path, "--seed", 9)
     assert not {one["key"] for one in other["points"]} & {one["key"] for one in more["points"]}
 
