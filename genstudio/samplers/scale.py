@@ -77,7 +77,7 @@ class ScaleWalk:
         h_RnD = self._look(state, unit)
         state.cache.commit(0 if unit.fed.stop == self.trunk.order.slots else len(unit.fed))
         logits_BnV = guided_logits(self.trunk, h_RnD, state.cond, _weight(job, unit), job)
-        made = self._emit(logits_BnV, unit, job)
+        made = self._keep(self._emit(logits_BnV, unit, job), unit, state)
         state.f_BChw = self.pyramid.add(state.f_BChw, made.vectors_BnC, state.scale)
         if made.ids_Bn is not None:
             state.ids.append(made.ids_Bn)
@@ -103,6 +103,20 @@ class ScaleWalk:
     def _emit(self, logits_BnV: Tensor, unit: Unit, job: Job) -> Emitted:
         emitter = Soft() if job.recipe.smooth else Picks()
         return emitter.emit(logits_BnV, unit, self.pyramid, job)
+
+    def _keep(self, made: Emitted, unit: Unit, state: ScaleState) -> Emitted:
+        """Codes that were known before stand instead of the emitted ones (VAR's zero-shot editing)."""
+        given = state.job.given.prefix
+        if given is None or state.scale >= len(given.data):
+            return made
+        ids_Bn = given.data[state.scale]
+        known_Bn = torch.ones_like(ids_Bn, dtype=torch.bool)
+        if given.known_BL is not None:
+            known_Bn = given.known_BL[:, unit.made.start : unit.made.stop]
+        vectors_BnC = torch.where(known_Bn[..., None], self.pyramid.lookup(ids_Bn), made.vectors_BnC)
+        return Emitted(
+            vectors_BnC, None if made.ids_Bn is None else torch.where(known_Bn, ids_Bn, made.ids_Bn)
+        )
 
 
 def _weight(job: Job, unit: Unit) -> float:

@@ -16,7 +16,10 @@ ALL = slice(None)
 
 
 class Codes(NamedTuple):
-    """Codes of B pictures: `ids` one [B,L]; `scales` one [B,p*p] per scale; `latents` one [B,C,h,w]."""
+    """Codes of B pictures: `ids` one [B,L]; `scales` one [B,p*p] per scale; `latents` one [B,C,h,w].
+
+    `known_BL` says which of them are known, in the order of generation; without it all are.
+    """
 
     kind: Kind
     data: tuple[Tensor, ...]
@@ -24,7 +27,8 @@ class Codes(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a picture is made from: a label, text features or ids with open slots, codes known before."""
+    """What a picture is made from: a label, text features or ids with open slots, codes known before
+    (`prefix`: given frames, the kept places of an edit), which keep their places."""
 
     label_B: Tensor | None = None
     text: Tensor | None = None

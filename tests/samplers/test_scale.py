@@ -135,3 +135,56 @@ def test_smoothed_pictures_are_latents_and_reproduce(networks: tuple[VAR, MultiS
     assert first.kind == "latents"
     assert first.data[0].equal(again.data[0])
     torch.testing.assert_close(first.data[0][1:], alone.data[0], atol=1e-9, rtol=0)
+
+
+def some_codes(seed: int, batch: int = 1) -> Codes:
+    """Random code maps of the tiny tokenizer's scales."""
+    generator = torch.Generator().manual_seed(seed)
+    return Codes("scales", tuple(torch.randint(64, (batch, p * p), generator=generator) for p in (1, 2, 4)))
+
+
+def test_known_codes_keep_their_places_at_every_scale(networks: tuple[VAR, MultiScaleVQ]) -> None:
+    given = some_codes(1, batch=2)
+    known_BL = torch.rand(2, 21, generator=torch.Generator().manual_seed(2)) < 0.5
+    prefix = given._replace(known_BL=known_BL)
+    made = flat(
+        walked(networks, job([3, 7], [0, 1], given=Given(torch.tensor([3, 7]), prefix=prefix)))[1].codes
+    )
+    assert made[known_BL].equal(flat(given)[known_BL])
+    assert not made[~known_BL].equal(flat(given)[~known_BL])
+
+
+def test_everything_known_is_the_given_picture_and_nothing_known_a_plain_one(
+    networks: tuple[VAR, MultiScaleVQ],
+) -> None:
+    given, label_B = some_codes(1), torch.tensor([3])
+    plain = flat(walked(networks, job([3], [0]))[1].codes)
+    for known, expected in ((True, flat(given)), (False, plain)):
+        prefix = given._replace(known_BL=torch.full((1, 21), known))
+        assert flat(walked(networks, job([3], [0], given=Given(label_B, prefix=prefix)))[1].codes).equal(
+            expected
+        )
+
+
+def test_a_picture_that_is_told_its_own_coarse_codes_stays_itself(networks: tuple[VAR, MultiScaleVQ]) -> None:
+    plain = walked(networks, job([3], [0]))[1].codes
+    coarse = Codes("scales", plain.data[:2])
+    again = walked(networks, job([3], [5], given=Given(torch.tensor([3]), prefix=coarse)))[1].codes
+    assert all(a.equal(b) for a, b in zip(again.data[:2], plain.data[:2], strict=True))
+    assert not again.data[2].equal(plain.data[2])
+    itself = walked(networks, job([3], [0], given=Given(torch.tensor([3]), prefix=coarse)))[1].codes
+    assert flat(itself).equal(flat(plain))
+
+
+def test_known_codes_hold_in_any_batch_and_with_smoothing(networks: tuple[VAR, MultiScaleVQ]) -> None:
+    _, tokenizer = networks
+    known_BL = (torch.arange(21) % 3 == 0).expand(3, 21)
+    prefix = Codes("scales", tuple(ids.expand(3, -1) for ids in some_codes(1).data), known_BL)
+    labels, seeds = [1, 2, 3], [7, 8, 9]
+    together = walked(networks, job(labels, seeds, given=Given(torch.tensor(labels), prefix=prefix)))[1].codes
+    one = Codes("scales", some_codes(1).data, known_BL[:1])
+    alone = walked(networks, job([2], [8], given=Given(torch.tensor([2]), prefix=one)))[1].codes
+    assert flat(together)[1].equal(flat(alone)[0])
+    smooth, whole = Recipe(filters=(TopK(20),), smooth=True), some_codes(1)
+    made = walked(networks, job([2], [8], smooth, given=Given(torch.tensor([2]), prefix=whole)))[1].codes
+    assert made.data[0].equal(tokenizer.latents(whole))
