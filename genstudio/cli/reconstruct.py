@@ -85,8 +85,8 @@ def _pictures(
     import torch
     from torchvision.transforms.functional import pil_to_tensor
 
-    from genstudio.data.folder import read_picture
     from genstudio.data.sources import open_pictures
+    from genstudio.media.reading import read_picture
 
     if files:
         mode = "L" if config.channels == 1 else "RGB"

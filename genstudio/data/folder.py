@@ -1,21 +1,20 @@
 """A folder of pictures, one subfolder per class (`class/file`), or pictures alone as one class.
 
 The test split is `test/` or `val/` where the folder has that beside `train/`, else a hashed tenth of the
-files. Pictures are resized with Lanczos until the shorter side fits, then cropped at the centre. VAR's
-training code resizes to 1.125 times the size and crops at random: random crops are training's business, and
-a picture that already has the right size comes through untouched.
+files. Pictures are resized and cropped at the centre by `genstudio.media.reading`. VAR's training code
+resizes to 1.125 times the size and crops at random: random crops are training's business.
 """
 
 import hashlib
 from pathlib import Path
 
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from genstudio.data.pictures import Indices, Split, as_index
 from genstudio.errors import GenstudioError
+from genstudio.media.reading import read_picture
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 HELD_OUT = 10  # one file in so many is held out where no test folder exists
@@ -81,21 +80,6 @@ def open_folder(root: Path, split: Split, pixels: int, channels: int) -> Folder:
             "Add pictures as class/file, or folders train/ and test/ that hold classes.",
         )
     return Folder(place, files, classes, pixels, channels)
-
-
-def read_picture(path: Path, size: int, mode: str) -> Image.Image:
-    """A picture upright, on white where it is transparent, resized and cropped to `size` x `size`."""
-    try:
-        with Image.open(path) as raw:
-            upright = ImageOps.exif_transpose(raw).convert("RGBA")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError, ValueError) as error:
-        raise GenstudioError(
-            f"{path} is no picture that can be read ({error}).", "Remove or replace it."
-        ) from error
-    white = Image.new("RGBA", upright.size, "white")
-    return ImageOps.fit(
-        Image.alpha_composite(white, upright).convert(mode), (size, size), Image.Resampling.LANCZOS
-    )
 
 
 def _test_folder(root: Path) -> Path | None:

@@ -17,12 +17,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
-from genstudio.data.folder import read_picture
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.reconstruction import psnr, round_trip
 from genstudio.files import digest
 from genstudio.generators.var import VAR, teacher_forced
 from genstudio.media.pixels import to_float
+from genstudio.media.reading import read_picture
 from genstudio.releases import records, weights
 from genstudio.releases.catalogue import bundled_root
 from genstudio.releases.header import read_header
