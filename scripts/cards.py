@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = Path(__file__).parents[1] / "checkpoints"
 SCORES, README = CHECKPOINTS / "scores.json", CHECKPOINTS / "README.md"
 DATA_SETS = ("fashion",)
-NOISE = (0.0, 0.02, 0.05, 0.1, 0.2)  # standard deviations, of pixels from -1 to 1
+NOISE = (0.0, 0.02, 0.05, 0.1, 0.2)  # standard deviations, of pixels from 0 to 1
 NOISE_SEED = 0
 
 app = typer.Typer(add_completion=False)
@@ -105,7 +105,7 @@ def _real(data: str, level: float) -> dict[str, Any]:
     test = _test_set(data)
     pixels_NCHW = test.pixels(range(len(test)))
     noise = torch.randn(pixels_NCHW.shape, generator=torch.Generator().manual_seed(NOISE_SEED))
-    noisy_NCHW = (pixels_NCHW + 127.5 * level * noise).round().clamp(0, 255).to(torch.uint8)
+    noisy_NCHW = (pixels_NCHW + 255 * level * noise).round().clamp(0, 255).to(torch.uint8)
     return _scored(_held(data, f"{data} test, noise {level:g}", noisy_NCHW, test))
 
 

@@ -17,7 +17,7 @@ Written by `python scripts/cards.py` from the releases and from [scores.json](sc
 """
 NOTES = """Distance: Frechet distance in the classifier's features against the statistics of all training
 pictures, with its 95 % interval (jackknife over 20 blocks); bias: what the finite number of pictures adds.
-Noise: standard deviation, of pixels from -1 to 1. Precision and recall: k = 3. Class share: pictures that the
+Noise: standard deviation, of pixels from 0 to 1. Precision and recall: k = 3. Class share: pictures that the
 classifier takes for the class asked for. Seconds an image: sampling alone, at the batch and number of threads
 in scores.json. What the numbers mean: [docs/evaluation.md](../docs/evaluation.md).
 

@@ -19,6 +19,12 @@ from tests.training import tiny
 
 README = Path(__file__).parents[1] / "README.md"
 READS_DATA = ("train", "reconstruct")
+SHORTER = {
+    "train": ["--steps", "2", "--batch", "8"],
+    "eval-fid": ["-n", "40"],
+    "compare": ["-n", "40"],
+    "bench": ["-n", "1"],
+}
 
 
 def commands() -> list[str]:
@@ -36,8 +42,7 @@ def test_commands_run_in_order(home: Path, tmp_path: Path, monkeypatch: pytest.M
         words = shlex.split(line)[1:]
         if words[0] in READS_DATA:
             words += ["--data", f"fashion:{data}"]
-        if words[0] == "train":
-            words += ["--steps", "2", "--batch", "8"]
+        words += SHORTER.get(words[0], [])
         expected = Exit.WEIGHTS if "import" in words else Exit.OK
         ran = genstudio(*words)
         assert ran.code == expected, f"{line}: {ran.err}"
