@@ -7,6 +7,7 @@ crash, a full disk or Ctrl-C leaves either the old file or the new one, and no r
 import errno
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +17,7 @@ import platformdirs
 
 from genstudio.errors import GenstudioError
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 
 
 @contextmanager
@@ -30,14 +31,19 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield temporary
-            temporary.chmod(0o666 & ~_umask())  # safetensors leaves files that their owner alone can read
-            _sync(temporary)
-            temporary.replace(path)
-            _sync(path.parent)
+            settle(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise _explained(error, path) from error
+        raise explained(error, path) from error
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Make a finished file `path`, durably, with the rights that the user's files get."""
+    temporary.chmod(0o666 & ~_umask())  # safetensors leaves files that their owner alone can read
+    _sync(temporary)
+    temporary.replace(path)
+    _sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,12 +52,13 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def digest(path: Path) -> str:
-    """The sha256 of a file, in hex, read in blocks."""
-    total = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            total.update(block)
+def digest(*paths: Path) -> str:
+    """The sha256 of a file, or of several one after the other, in hex, read in blocks."""
+    total, block = hashlib.sha256(), memoryview(bytearray(_BLOCK))
+    for path in paths:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(block):
+                total.update(block[:count])
     return total.hexdigest()
 
 
@@ -59,6 +66,16 @@ def home() -> Path:
     """Where imported weights, codes and records are kept: $GENSTUDIO_HOME or the user's cache folder."""
     chosen = os.environ.get("GENSTUDIO_HOME")
     return Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("genstudio")
+
+
+def nearest_folder(path: Path) -> Path:
+    """The folder above `path` that exists, or `path` itself."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())
+
+
+def free_bytes(path: Path) -> int:
+    """What is free on the disk where `path` lies or would lie."""
+    return shutil.disk_usage(nearest_folder(path)).free
 
 
 def _umask() -> int:
@@ -76,7 +93,8 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _explained(error: OSError, path: Path) -> GenstudioError:
+def explained(error: OSError, path: Path) -> GenstudioError:
+    """What kept a file from being written, for people."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return GenstudioError(
             f"The disk is full: {path} was not written.", "Free some space, or write to another place."

@@ -15,7 +15,7 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.files import digest
 from genstudio.releases import records, weights
 from genstudio.releases.catalogue import OFFICIAL
-from genstudio.releases.pickles import read_official
+from genstudio.releases.pickles import parts_of, read_official
 from genstudio.releases.places import expected
 from genstudio.releases.release import Release
 from genstudio.releases.rename import Converted, UnfitError, from_official
@@ -37,8 +37,14 @@ class Report:
     dropped: tuple[str, ...]
 
 
-def import_file(path: Path, release: Release) -> Report:
-    """Convert `path` (.pth, .pt, .safetensors) as `release` and store it; memory stays mapped to the file.
+def import_file(
+    path: Path, release: Release, *, sha256: str | None = None, revision: str | None = None
+) -> Report:
+    """Convert `path` (.pth, .pt, .safetensors, an index of these) as `release` and store it.
+
+    Tensors stay mapped to the file and are written one by one: memory holds one of them at a time, but for
+    torch files of before 1.6, which can only be read whole. `sha256` is given where it is known already,
+    `revision` where the user chose one of the hub's.
 
     Raises GenstudioError (exit code 3) for a damaged or unfit file, exit code 5 for a hash that differs, exit
     code 2 for a release whose weights lie in a folder of their own.
@@ -48,8 +54,8 @@ def import_file(path: Path, release: Release) -> Report:
         raise GenstudioError(f"{release.name} has its weights already, in {release.folder}.", hint)
     official = read_official(path, release.packing)
     converted = convert(official, release, path)
-    sha256 = digest(path)
-    verdict = _check_hash(path, release, sha256)
+    sha256 = sha256 or digest(*parts_of(path))
+    verdict = _check_hash(path, release, sha256, revision)
     target = expected(release)
     weights.write(target, converted.tensors, release, origin=weights.Origin(path.name, sha256))
     records.record(str(target), digest(target))
@@ -94,23 +100,11 @@ def _diagnosed(
     return GenstudioError(message, hint, Exit.WEIGHTS)
 
 
-def _check_hash(path: Path, release: Release, sha256: str) -> str:
+def _check_hash(path: Path, release: Release, sha256: str, revision: str | None) -> str:
     """How the hash of an official file stands. Raises GenstudioError (exit code 5) if it is another one."""
-    official = release.file
-    if official is None or path.name != official.name:
+    if release.file is None or path.name != release.file.name:
         return "not compared: the file has another name than the official one"
-    what = f"{official.hub}/{official.name}"
-    wanted = official.sha256 or records.known(what)
-    if wanted is None:
-        records.record(what, sha256)
-        return "seen for the first time and recorded"
-    source, hint = ("published", "Download it again.") if official.sha256 else ("seen first", _trust(what))
-    if wanted != sha256:
-        raise GenstudioError(
-            f"{path} is not the file that was {source} ({wanted[:12]}...).", hint, Exit.CHECK
-        )
-    return f"as {source}"
-
-
-def _trust(what: str) -> str:
-    return f"If you trust this file, remove {what} from {records.records_file()} and import again."
+    if verdict := records.compare(release.file, sha256, revision):
+        return verdict
+    records.record(records.name_of(release.file, revision), sha256)
+    return "seen for the first time and recorded"

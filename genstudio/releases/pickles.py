@@ -2,9 +2,11 @@
 
 Pickles are programs. They are read by torch's restricted reader; classes that a release names as inert become
 empty stand-ins, whether or not they can be imported, and any other class or function refuses the file.
-Tensors stay mapped to the file where its format allows, so that a large file costs little memory.
+Tensors stay mapped to the file where its format allows, so that a large file costs little memory. A
+large model comes as several safetensors files and an index of them; the index is then the file to read.
 """
 
+import json
 import re
 import warnings
 import zipfile
@@ -21,6 +23,7 @@ from genstudio.releases.header import damaged, read_header
 from genstudio.releases.release import Packing
 
 _ZIP, _PICKLE = b"PK", b"\x80"
+_INDEX = ".safetensors.index.json"
 
 
 def read_official(path: Path, packing: Packing) -> dict[str, Tensor]:
@@ -30,12 +33,41 @@ def read_official(path: Path, packing: Packing) -> dict[str, Tensor]:
     table of tensors where the release keeps it.
     """
     head = _head(path)
+    if path.name.endswith(_INDEX):
+        return {name: tensor for part in parts_of(path) for name, tensor in _safetensors(part).items()}
     if path.suffix == ".safetensors" or head[8:9] == b"{":
-        read_header(path)
-        return load_file(path)
+        return _safetensors(path)
     if not head.startswith((_ZIP, _PICKLE)):
         raise damaged(path, "it is neither a torch file nor a safetensors file")
     return _table(_unpickled(path, head.startswith(_ZIP), packing.inert), packing, path)
+
+
+def parts_of(path: Path) -> list[Path]:
+    """The files that hold the tensors: those that an index names, else the file itself.
+
+    Raises GenstudioError (exit code 3) for a damaged index, and where it and its files disagree.
+    """
+    if not path.name.endswith(_INDEX):
+        return [path]
+    try:
+        named = {(str(name), path.parent / part) for name, part in _read_index(path).items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, "it is no index of safetensors files") from error
+    parts = sorted({part for _, part in named})
+    held = {(name, part) for part in parts for name in read_header(part).tensors}
+    if named != held:
+        raise damaged(path, f"it and its files disagree about {min(named ^ held)[0]}")
+    return parts
+
+
+def _read_index(path: Path) -> dict[str, str]:
+    places: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+    return places
+
+
+def _safetensors(path: Path) -> dict[str, Tensor]:
+    read_header(path)
+    return load_file(path)
 
 
 def _head(path: Path) -> bytes:

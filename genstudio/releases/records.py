@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home, write_text
+from genstudio.releases.release import File
 
 
 def records_file() -> Path:
@@ -23,6 +24,31 @@ def known(what: str) -> str | None:
 def record(what: str, sha256: str) -> None:
     """Record a hash, in place of the one before."""
     write_text(records_file(), json.dumps({**_read(), what: sha256}, indent=2, sort_keys=True) + "\n")
+
+
+def compare(file: File, sha256: str, revision: str | None = None) -> str | None:
+    """How the hash of an official file stands: "as published", "as seen first", None where neither is known.
+
+    A revision of the file that the user chose has a record of its own, and nothing published speaks of it.
+    Raises GenstudioError (exit code 5) for another hash.
+    """
+    what = name_of(file, revision)
+    published = file.sha256 if revision is None else None
+    wanted = published or known(what)
+    source, hint = ("published", "Download it again.") if published else ("seen first", _trust(what))
+    if wanted not in (None, sha256):
+        message = f"{what} is not the file that was {source}: {sha256[:12]}..., not {wanted[:12]}..."
+        raise GenstudioError(message, hint, Exit.CHECK)
+    return wanted and f"as {source}"
+
+
+def name_of(file: File, revision: str | None = None) -> str:
+    """Under which name the hash of an official file is recorded."""
+    return f"{file.hub}/{file.name}" + (f"@{revision}" if revision else "")
+
+
+def _trust(what: str) -> str:
+    return f"If you trust this file, remove {what} from {records_file()} and try again."
 
 
 def _read() -> dict[str, str]:

@@ -6,7 +6,8 @@ largest magnitude / 127). Every other float tensor is stored as bfloat16; intege
 one index of the first dimension: an output feature of a linear layer, an output channel of a convolution.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -16,6 +17,22 @@ Storage = Literal["float32", "bfloat16", "int8"]
 
 SCALE = ".scale"
 _ROW, _TOTAL, _TOP = 64, 4096, 127
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Tensors in their stored form, made one at a time while they are iterated over."""
+
+    tensors: Mapping[str, Tensor]
+    storage: Storage
+
+    def shapes(self) -> dict[str, Tensor]:
+        """What is stored, on the meta device: types and shapes without numbers."""
+        return pack({name: tensor.to("meta") for name, tensor in self.tensors.items()}, self.storage)
+
+    def __iter__(self) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in self.tensors.items():
+            yield from pack({name: tensor}, self.storage).items()
 
 
 def pack(tensors: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:

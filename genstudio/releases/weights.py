@@ -5,10 +5,7 @@ file of weights is enough to build the network again. Networks are built on the 
 that no time goes into numbers that are thrown away.
 """
 
-import errno
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -17,7 +14,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from genstudio import registry
@@ -29,7 +26,8 @@ from genstudio.releases.misfit import compare
 from genstudio.releases.places import MODEL
 from genstudio.releases.places import resolve as resolve
 from genstudio.releases.release import Release, to_json
-from genstudio.releases.storage import Storage, pack, unpack
+from genstudio.releases.storage import Packed, Storage, unpack
+from genstudio.releases.stream import save_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,8 @@ def write(
     storage: Storage = "float32",
     origin: Origin | None = None,
 ) -> None:
-    """Write tensors under our own names atomically. Raises GenstudioError for a full or closed disk."""
+    """Write tensors under our own names atomically, one after the other: those that lie mapped in a file take
+    the memory of one. Raises GenstudioError for a full or closed disk."""
     about = {
         "release": json.loads(to_json(release)),
         "storage": storage,
@@ -102,15 +101,4 @@ def write(
         "version": version("genstudio"),
     }
     with atomic(path) as temporary:
-        try:
-            # One key: safetensors writes several in random order, and equal weights are equal bytes.
-            save_file(pack(tensors, storage), temporary, {"genstudio": json.dumps(about)})
-        except SafetensorError as error:
-            raise _as_os_error(error) from error
-
-
-def _as_os_error(error: SafetensorError) -> OSError:
-    """safetensors reports a full disk as text; give it back its number."""
-    found = re.search(r"os error (\d+)", str(error))
-    number = int(found[1]) if found else errno.EIO
-    return OSError(number, os.strerror(number))
+        save_file(Packed(tensors, storage), temporary, {"genstudio": json.dumps(about)})
