@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
-from genstudio.configs.features import Attribute
+from genstudio.configs.features import Attribute, ClassifierConfig
 from genstudio.data.attributes import ATTRIBUTES, UNANSWERED, answer_indices, answers
+from genstudio.releases.catalogue import find
+from genstudio.training.recipe import read_recipe
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,11 @@ def test_places_among_the_values_and_attributes_that_no_name_speaks_of() -> None
     )
     assert answer_indices("man: light skin tone", (hat, tone)) == [UNANSWERED, UNANSWERED]
     assert [attribute.values[0] for attribute in ATTRIBUTES] == ["none"] * 3
+
+
+@pytest.mark.parametrize("read", [read_recipe("emoji-features").network, find("emoji-features").config])
+def test_recipe_and_release_ask_what_the_names_answer(read: object) -> None:
+    assert isinstance(read, ClassifierConfig) and read.attributes == ATTRIBUTES
 
 
 def test_reading_names_costs_no_torch() -> None:
