@@ -28,10 +28,10 @@ def note(text: str, quiet: bool = False) -> None:
 
 
 class Meter:
-    """Progress of a run in pictures (fractions count), with speed and memory."""
+    """Progress of a run in pictures or another unit (fractions count), with speed and memory."""
 
-    def __init__(self, title: str, total: int, quiet: bool = False) -> None:
-        self.title, self.total, self.quiet = title, total, quiet
+    def __init__(self, title: str, total: int, quiet: bool = False, unit: str = "images") -> None:
+        self.title, self.total, self.quiet, self.unit = title, total, quiet, unit
         self.done = self.before = 0.0
         self.stands = ""
         self.started = self.spoke = time.monotonic()
@@ -62,11 +62,15 @@ class Meter:
             self._bar.update(self._task, completed=done, facts=self._facts())
         elif not self.quiet and time.monotonic() - self.spoke > PLAIN_SECONDS:
             self.spoke = time.monotonic()
-            note(f"{self.title}: {done:.0f} of {self.total}, {self._facts()}")
+            note(self.line())
+
+    def line(self) -> str:
+        """All of it in words."""
+        return f"{self.title}: {self.done:.0f} of {self.total}, {self._facts()}"
 
     def _facts(self) -> str:
         seconds = max(time.monotonic() - self.started, 1e-9)
-        facts = f"{(self.done - self.before) / seconds:.2f} images/s, {memory_mb():,.0f} MB"
+        facts = f"{(self.done - self.before) / seconds:.2f} {self.unit}/s, {memory_mb():,.0f} MB"
         return f"{facts}, {self.stands}" if self.stands else facts
 
 

@@ -2,7 +2,6 @@
 
 import os
 import platform
-import shutil
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from genstudio.cli.options import Json
 from genstudio.cli.table import show_facts
 from genstudio.errors import GenstudioError
 
-OPTIONAL = ("torchvision", "triton", "pillow", "tensorboard")
+OPTIONAL = ("torchvision", "triton", "pillow", "huggingface_hub", "tensorboard")
 
 
 def doctor(json_: Json = False) -> None:
@@ -27,6 +26,7 @@ def doctor(json_: Json = False) -> None:
         "machine": _machine(),
         "devices": _devices(),
         "folders": _folders(),
+        "hub": _hub(),
         "data": _data(),
     }
     if json_:
@@ -81,17 +81,28 @@ def _devices() -> dict[str, Any]:
 
 
 def _folders() -> dict[str, Any]:
-    from genstudio.files import home
+    from genstudio.files import free_bytes, home
     from genstudio.releases.catalogue import bundled_root
 
     kept = home()
-    nearest = next(folder for folder in (kept, *kept.parents) if folder.is_dir())
     return {
         "home": str(kept),
         "models_bytes": _bytes_below(kept / "models"),
         "codes_bytes": _bytes_below(kept / "codes"),
-        "disk_free_bytes": shutil.disk_usage(nearest).free,
+        "disk_free_bytes": free_bytes(kept),
         "bundled": str(bundled_root() or "missing"),
+    }
+
+
+def _hub() -> dict[str, Any]:
+    """Where `models pull` would look, as the environment says; nothing is contacted."""
+    from huggingface_hub import constants, get_token
+
+    return {
+        "cache": constants.HF_HUB_CACHE,
+        "endpoint": constants.ENDPOINT,
+        "offline": "yes" if constants.HF_HUB_OFFLINE else "no",
+        "token": "yes" if get_token() else "no",
     }
 
 

@@ -1,4 +1,4 @@
-"""`genstudio models`: list all releases, show one, import an official file, verify what lies here.
+"""`genstudio models`: list all releases, show one, pull or import an official file, verify what lies here.
 
 Listing and showing need no torch. Errors are raised; `main` prints them.
 """
@@ -10,26 +10,40 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genstudio.cli.complete import model_names, official_names
 from genstudio.cli.console import emit
 from genstudio.cli.options import Device, Json
+from genstudio.cli.pull import pull, say_imported
 from genstudio.cli.table import show_facts, show_table
 from genstudio.errors import Exit
 
 if TYPE_CHECKING:
     from genstudio.releases.release import Release
 
-models = typer.Typer(help="Released models: list, show, import, verify.", rich_markup_mode=None)
+models = typer.Typer(help="Released models: list, show, pull, import, verify.", rich_markup_mode=None)
+models.command()(pull)
 
-Name = Annotated[str, typer.Argument(help="A name from `genstudio models`, or a folder.")]
-OfficialFile = Annotated[Path, typer.Argument(help="A .pth, .pt or .safetensors file of official weights.")]
-As = Annotated[str, typer.Option("--as", help="The release that the file holds, e.g. var-d16.")]
+Name = Annotated[
+    str, typer.Argument(help="A name from `genstudio models`, or a folder.", autocompletion=model_names)
+]
+OfficialFile = Annotated[
+    Path, typer.Argument(help="Official weights: .pth, .pt, .safetensors, or an index of several such files.")
+]
+As = Annotated[
+    str,
+    typer.Option(
+        "--as", help="The release that the file holds, e.g. var-d16.", autocompletion=official_names
+    ),
+]
 
 
 @models.callback(invoke_without_command=True)
 def list_models(context: typer.Context, json_: Json = False) -> None:
-    """List all models (the default), show one, import official weights, verify what is here.
+    """List all models (the default), show one, get official weights, verify what is here.
 
     genstudio models
+
+    genstudio models pull var-d16
 
     genstudio models import var_d16.pth --as var-d16
     """
@@ -75,9 +89,7 @@ def import_(file: OfficialFile, release: As, json_: Json = False) -> None:
     report = import_file(file, find(release))
     if json_:
         return emit(asdict(report))
-    print(f"{report.release}: {report.tensors} tensors, {report.parameters:,} parameters, in {report.path}")
-    print(f"sha256 {report.sha256}, {report.hash}")
-    print(f"Buffers as they must be: {len(report.checked)}; dropped: {', '.join(report.dropped) or 'none'}")
+    say_imported(report)
     return None
 
 

@@ -38,8 +38,8 @@ def place(release: Release) -> Place:
 
 
 def size_text(count: int) -> str:
-    """Bytes for people: "8.0 GB", "2.6 MB"."""
-    unit, divisor = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6)
+    """Bytes for people: "8.0 GB", "2.6 MB", "30.0 kB"."""
+    unit, divisor = ("GB", 1e9) if count >= 1e9 else ("MB", 1e6) if count >= 1e6 else ("kB", 1e3)
     return f"{count / divisor:.1f} {unit}"
 
 
@@ -48,6 +48,6 @@ def _remedy(release: Release) -> str:
         return f"Its weights belong at {expected(release)}."
     name = release.file.name
     return (
-        f"Get {name} from {release.file.hub} on the hub, then run: "
+        f"Run: genstudio models pull {release.name}; or get {name} from {release.file.hub} and run: "
         f"genstudio models import {name} --as {release.name}"
     )
