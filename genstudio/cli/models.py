@@ -198,7 +198,9 @@ def _trained(release: "Release") -> str | None:
 
 
 def _short(value: object) -> str:
-    return "-".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+    if isinstance(value, tuple | list):
+        return "-".join(one["name"] if isinstance(one, dict) else str(one) for one in value) or "none"
+    return str(value)
 
 
 def _as_data(release: "Release") -> dict[str, Any]:
