@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
+from genstudio.edit import Edit, edit_from
 from genstudio.errors import GenstudioError
 from genstudio.samplers.recipe import Recipe
 from genstudio.selection import Selection
@@ -19,9 +20,9 @@ DEFAULT_PICTURES = 10
 
 
 class Wanted(NamedTuple):
-    """One picture: its class and its seed."""
+    """One picture: its class (None: of no class) and its seed."""
 
-    label: int
+    label: int | None
     seed: int
 
 
@@ -31,7 +32,8 @@ class Request:
 
     `keep` are positions in `pictures` that are wanted; the others only fill a batch up to the shape that made
     a picture first, because arithmetic may differ in the last bit between batch shapes. With a `selection`
-    every picture is the best of several candidates. Raises GenstudioError where two would share candidates.
+    every picture is the best of several candidates, with an `edit` it keeps a part of a given one. Raises
+    GenstudioError where two would share candidates.
     """
 
     model: str
@@ -40,6 +42,7 @@ class Request:
     batch: int
     keep: tuple[int, ...] | None = None
     selection: Selection | None = None
+    edit: Edit | None = None
 
     def __post_init__(self) -> None:
         if self.selection is not None:
@@ -47,8 +50,8 @@ class Request:
 
     def describe(self) -> str:
         """How the pictures are made, for people."""
-        chosen = f", {self.selection.describe()}" if self.selection else ""
-        return self.recipe.describe() + chosen
+        extras = [extra.describe() for extra in (self.selection, self.edit) if extra]
+        return ", ".join([self.recipe.describe(), *extras])
 
     def batches(self) -> list[range]:
         """Positions of the pictures that are sampled together."""
@@ -69,7 +72,7 @@ class Recorded(NamedTuple):
 
 
 def choose_pictures(
-    labels: tuple[int, ...] | None, count: int | None, seeds: str, classes: int
+    labels: tuple[int | None, ...] | None, count: int | None, seeds: str, classes: int
 ) -> tuple[Wanted, ...]:
     """Labels, a count and `--seed` make the list of pictures.
 
@@ -114,6 +117,7 @@ def spec(request: Request, rows: Mapping[int, Wanted], size: int, facts: dict[st
         "pictures": [list(wanted) for wanted in rows.values()],
         "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
         "batch": {"size": size, "rows": list(rows)},
+        **({"edit": request.edit.facts()} if request.edit else {}),
         **facts,
     }
 
@@ -124,16 +128,18 @@ def from_spec(data: dict[str, Any]) -> Request:
     Raises GenstudioError when the spec is not one of ours.
     """
     try:
-        wanted = [Wanted(int(label), int(seed)) for label, seed in data["pictures"]]
+        wanted = [
+            Wanted(None if label is None else int(label), int(seed)) for label, seed in data["pictures"]
+        ]
         size, rows = int(data["batch"]["size"]), [int(row) for row in data["batch"]["rows"]]
         recipe = TypeAdapter(Recipe).validate_python(data["recipe"])
-        model = str(data["model"])
+        model, edit = str(data["model"]), edit_from(data.get("edit"))
         places = dict(zip(rows, wanted, strict=True))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise _foreign() from error
     total = max(size, max(rows) + 1)
     pictures = tuple(places.get(row, wanted[0]) for row in range(total))
-    return Request(model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows))
+    return Request(model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows), edit=edit)
 
 
 def recorded(data: dict[str, Any]) -> Recorded:
@@ -151,14 +157,13 @@ def _foreign() -> GenstudioError:
 
 
 def _from_one_seed(
-    labels: tuple[int, ...] | None, count: int | None, seed: int, classes: int
+    labels: tuple[int | None, ...] | None, count: int | None, seed: int, classes: int
 ) -> tuple[Wanted, ...]:
     if count is not None and count < 1:
         raise GenstudioError(f"-n {count} asks for no picture.", "Give 1 or more.")
     if labels is None:
-        each = _spread(count or DEFAULT_PICTURES, classes)
-    else:
-        each = [label for label in labels for _ in range(count or 1)]
+        labels, count = tuple(_spread(count or DEFAULT_PICTURES, classes)), 1
+    each = [label for label in labels for _ in range(count or 1)]
     return tuple(Wanted(label, seed + i) for i, label in enumerate(each))
 
 

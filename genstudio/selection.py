@@ -41,8 +41,13 @@ class Selection:
         return f"{how} of {self.best_of} ({self.judge})"
 
     def check(self, pictures: "Iterable[Wanted]") -> None:
-        """Raises GenstudioError where two pictures would share candidates, or a seed would pass 64 bits."""
+        """Raises GenstudioError where two pictures would share candidates, a seed would pass 64 bits, or a
+        picture has no class."""
         different = set(pictures)
+        if any(one.label is None for one in different):
+            raise GenstudioError(
+                "A picture of no class cannot be judged.", "Give -c, or leave --best-of away."
+            )
         if len({(one.label, one.seed % STRIDE) for one in different}) < len(different):
             raise GenstudioError(
                 "Two pictures of one class would share candidates.",

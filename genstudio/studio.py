@@ -8,6 +8,7 @@ Shapes: B pictures, C channels, H x W pixels.
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -17,7 +18,9 @@ from torch import Tensor
 from genstudio.cache.full import FullCache
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
-from genstudio.data.labels import names_of, parse_classes
+from genstudio.data.labels import name_of, names_of, parse_classes
+from genstudio.edit import Edit, choose_edit
+from genstudio.editing import Canvas, open_canvas
 from genstudio.errors import Exit, GenstudioError
 from genstudio.events import Advance, Event, Picture, Place
 from genstudio.files import digest
@@ -49,6 +52,7 @@ class Studio:
     digests: dict[str, str] = field(default_factory=dict)
     draws: KeyedDraws = KeyedDraws()
     judges: dict[str, Judge] = field(default_factory=dict)
+    canvases: dict[Edit, Canvas] = field(default_factory=dict)
 
     @classmethod
     def load(
@@ -90,13 +94,18 @@ class Studio:
         best_of: int = 1,
         accept: float | None = None,
         judge: str | None = None,
+        image: Path | str | None = None,
+        mask: Path | str | None = None,
+        outside: bool = False,
+        paste: bool = False,
         **recipe: Any,
     ) -> list[Picture]:
         """Pictures of the given classes; see `genstudio sample --help` for what the arguments mean.
 
         `recipe` overrides single fields of the release's recipe: cfg, top_k, top_p, temperature, smooth.
         """
-        labels = None if classes is None else self.labels(classes)
+        edit = choose_edit(self.release, image, mask, outside, paste)
+        labels = self.labels(classes) if classes is not None else (None,) if edit else None
         wanted = choose_pictures(labels, n, str(seed), len(self.classes))
         request = Request(
             model=self.release.name,
@@ -104,6 +113,7 @@ class Studio:
             recipe=self.release.recipe.override(**recipe),
             batch=batch,
             selection=choose_selection(self.release, best_of, accept, judge),
+            edit=edit,
         )
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
@@ -114,7 +124,7 @@ class Studio:
             block.get_submodule("mlp").compile(dynamic=True)
         self.tokenizer.decoder.compile(dynamic=True)
 
-    def labels(self, classes: str | int | list[int]) -> tuple[int, ...]:
+    def labels(self, classes: str | int | list[int]) -> tuple[int | None, ...]:
         """Class ids from names, ids or ranges."""
         text = classes if isinstance(classes, str) else ",".join(map(str, _listed(classes)))
         return parse_classes(text, self.classes)
@@ -142,10 +152,10 @@ class Studio:
         walk = ScaleWalk(self.generator, self.tokenizer.pyramid)
         for number, step in enumerate(run(walk, job)):
             if isinstance(step, Done):
-                sampling = Sampling(job.draws, job.seed_B)
-                yield from self._pictures(self.decode(step.codes, sampling), request, positions)
+                pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request.edit)
+                yield from self._pictures(pixels_BCHW, request, positions)
             else:
-                preview = partial(self._preview, step, job)
+                preview = partial(self._preview, step, job, request.edit)
                 yield Advance(positions, number, step.done, step.total, preview)
 
     @torch.inference_mode()
@@ -161,22 +171,33 @@ class Studio:
             )
         return to_uint8(x_BCHW, self.release.pixels).cpu()
 
-    def _preview(self, step: Step, job: Job) -> Tensor:
-        return self.decode(step.preview(), Sampling(job.draws, job.seed_B, step.done))
+    def _preview(self, step: Step, job: Job, edit: Edit | None) -> Tensor:
+        return self._shown(step.preview(), Sampling(job.draws, job.seed_B, step.done), edit)
+
+    def _shown(self, codes: Codes, sampling: Sampling, edit: Edit | None) -> Tensor:
+        pixels_BCHW = self.decode(codes, sampling)
+        return self._canvas(edit).paste(pixels_BCHW) if edit and edit.paste else pixels_BCHW
 
     def _job(self, wanted: list[Wanted], request: Request) -> Job:
-        device = self.runtime.torch_device
-        label_B = torch.tensor([one.label for one in wanted], device=device)
+        device, null = self.runtime.torch_device, self.generator.config.classes
+        label_B = torch.tensor([null if one.label is None else one.label for one in wanted], device=device)
         seed_B = torch.tensor([one.seed for one in wanted], device=device)
+        prefix = self._canvas(request.edit).prefix(len(wanted)) if request.edit else None
         cache = partial(_full_cache, self.generator)
-        return Job(Given(label_B=label_B), seed_B, request.recipe, self.draws, cache)
+        return Job(Given(label_B=label_B, prefix=prefix), seed_B, request.recipe, self.draws, cache)
 
     def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
         for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
             if request.kept(position):
                 wanted = request.pictures[position]
                 place = Place(len(positions), position - positions.start)
-                yield Picture(pixels_CHW, wanted, self.classes[wanted.label], position, place)
+                yield Picture(pixels_CHW, wanted, name_of(wanted.label, self.classes), position, place)
+
+    def _canvas(self, edit: Edit) -> Canvas:
+        """Encoded once, however many batches it is kept in."""
+        if edit not in self.canvases:
+            self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
+        return self.canvases[edit]
 
     def _judge(self, name: str) -> Judge:
         """Opened once, however many batches it judges; its library costs a second that few runs need."""

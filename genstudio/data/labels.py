@@ -27,6 +27,9 @@ FASHION = (
 )
 
 
+NO_CLASS = "none"
+
+
 def labels(name: str) -> tuple[str, ...]:
     """The names of a label set, `fashion` or `imagenet`; label i is item i."""
     if name not in _SETS:
@@ -51,19 +54,27 @@ def names_of(classes: str | tuple[str, ...] | None, count: int) -> tuple[str, ..
     return names
 
 
-def parse_classes(text: str, names: tuple[str, ...]) -> tuple[int, ...]:
+def parse_classes(text: str, names: tuple[str, ...]) -> tuple[int | None, ...]:
     """Class ids that a comma list means: ids (`3`), ranges with both ends (`0-9`) and names, in that order.
 
     Names match whatever their case, spaces, hyphens and underscores. A whole number is always an id. A name
-    that holds a comma itself, or that two classes share, has to be given by its id.
+    that holds a comma itself, or that two classes share, has to be given by its id. `none` is None, a picture
+    of no class, where no class is called so.
     Raises GenstudioError for an unknown name (with the nearest ones) and an id out of range.
     """
     parts = [part.strip() for part in text.split(",")]
     return tuple(label for part in parts for label in _parse_one(part, names))
 
 
-def _parse_one(part: str, names: tuple[str, ...]) -> list[int]:
+def name_of(label: int | None, names: tuple[str, ...]) -> str:
+    """The name of a class, or of none."""
+    return NO_CLASS if label is None else names[label]
+
+
+def _parse_one(part: str, names: tuple[str, ...]) -> list[int] | list[None]:
     numbers = re.fullmatch(r"(-?\d+)(?:-(\d+))?", part)
+    if _key(part) == NO_CLASS and NO_CLASS not in map(_key, names):
+        return [None]
     if numbers is None:
         return [_by_name(part, names)]
     first, last = int(numbers[1]), int(numbers[2] or numbers[1])
