@@ -62,14 +62,14 @@ def test_a_tokenizer_has_no_estimate(home: object) -> None:
     ("batch", "dtype"), [(1, "float32"), (64, "float32"), (1, "bfloat16"), (32, "bfloat16")]
 )
 def test_the_estimate_bounds_the_measured_peak(batch: int, dtype: Dtype, home: object) -> None:
-    """From above, and within a factor of 3 beside the 40 MB that first calls may set up."""
+    """From above, and within a factor of 3 beside the 100 MB that first calls and malloc may take."""
     studio = Studio.load("var-fashion", dtype=dtype)
     wanted = request(studio, batch)
     with PeakMemory() as peak:
         for _ in studio.stream(wanted):
             pass
     found = estimate(studio.release, batch, dtype)
-    assert peak.bytes <= found.cache + found.activations <= 3 * peak.bytes + 40e6
+    assert peak.bytes <= found.cache + found.activations <= 3 * peak.bytes + 100e6
 
 
 def test_activations_grow_with_the_batch_and_know_no_depth(home: object) -> None:
