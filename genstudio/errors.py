@@ -5,6 +5,10 @@ its traceback.
 """
 
 from enum import IntEnum
+from typing import Final
+
+# How torch says it: the allocators of GPUs, of the CPU, and cuBLAS for its workspace.
+NO_MEMORY: Final = ("out of memory", "can't allocate memory", "ALLOC_FAILED")
 
 
 class Exit(IntEnum):
@@ -27,3 +31,9 @@ class GenstudioError(Exception):
         self.message = message
         self.hint = hint
         self.code = code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory was not enough, on any device."""
+    told = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
+    return told or isinstance(error, MemoryError)

@@ -16,6 +16,7 @@ from genstudio.cli.options import (
     Heat,
     Json,
     KernelChoice,
+    Model,
     Quiet,
     Smooth,
     Steps,
@@ -25,7 +26,6 @@ from genstudio.cli.options import (
 from genstudio.cli.table import show_facts, show_table
 from genstudio.errors import GenstudioError
 
-Model = Annotated[str | None, typer.Argument(help="Name or folder of a release. Default: the showpiece.")]
 Batches = Annotated[str, typer.Option("--batch", help="Pictures sampled together: 1,16.")]
 Dtypes = Annotated[str, typer.Option("--dtype", help="auto, or a list: fp32,bf16.")]
 Runs = Annotated[int, typer.Option("-n", "--num", min=1, help="Runs of which the median is taken.")]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from genstudio.cli.complete import model_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import Device, Dtype, Json, Judge, KernelChoice, Quiet
 from genstudio.cli.table import show_table
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from genstudio.comparison.report import Report
     from genstudio.comparison.run import Comparison
 
-Models = Annotated[list[str] | None, typer.Argument(help="Names or folders of releases.")]
+Models = Annotated[
+    list[str] | None, typer.Argument(help="Names or folders of releases.", autocompletion=model_names)
+]
 Vary = Annotated[
     list[str] | None,
     typer.Option(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from genstudio.cli.complete import model_names
 from genstudio.cli.console import emit
 from genstudio.cli.options import (
     Accept,
@@ -29,7 +30,10 @@ from genstudio.cli.options import (
 )
 from genstudio.errors import GenstudioError
 
-What = Annotated[str | None, typer.Argument(help="A model, a folder of pictures, or an .npz of samples.")]
+What = Annotated[
+    str | None,
+    typer.Argument(help="A model, a folder of pictures, or an .npz of samples.", autocompletion=model_names),
+]
 Count = Annotated[int | None, typer.Option("-n", "--num", min=2, help="Pictures [default: the protocol's].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Picture i has seed SEED + i [default: 0].")]
 LabelRule = Annotated[str | None, typer.Option("--labels", help="balanced, or random.")]
@@ -38,7 +42,12 @@ Weights = Annotated[Path | None, typer.Option("--feature-weights", help="File of
 Against = Annotated[str | None, typer.Option("-r", "--reference", help="Name, statistics, folder or .npz.")]
 Metrics = Annotated[str | None, typer.Option("--metrics", help="fid,sfid,kid,is,pr,dc,share.")]
 Stats = Annotated[Path | None, typer.Option("--save-stats", help="Write statistics: .safetensors or .npz.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures sampled and looked at together.")]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch", min=1, help="Pictures taken together [default: 100, or what --max-memory allows]."
+    ),
+]
 Keeping = Annotated[str, typer.Option("--keep", help="Pictures to keep: none, grid, all.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for pictures that are kept.")]
 Resume = Annotated[Path | None, typer.Option("--resume", help="Folder of the run: go on with it, keep it.")]
@@ -65,7 +74,7 @@ def eval_fid(
     reference: Against = None,
     metrics: Metrics = None,
     save_stats: Stats = None,
-    batch: Batch = 100,
+    batch: Batch = None,
     keep: Keeping = "none",
     output: Output = Path("out"),
     resume: Resume = None,

@@ -1,10 +1,17 @@
 """Options that several commands share, so that they read and behave alike everywhere."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 from genstudio_kernels.select import Kernels
 
+from genstudio.cli.complete import model_names
+
+Model = Annotated[
+    str | None,
+    typer.Argument(help="Name or folder of a release. Default: the showpiece.", autocompletion=model_names),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
@@ -25,6 +32,37 @@ Judge = Annotated[
 Dtype = Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.")]
 KernelChoice = Annotated[Kernels | None, typer.Option("--kernels", help="Force a twin: torch or triton.")]
 MaxMemory = Annotated[
-    str | None, typer.Option("--max-memory", help="Refuse, before loading, what needs more: 8GB.")
+    str | None,
+    typer.Option(
+        "--max-memory",
+        help="8GB, 512MB: the batch becomes the largest that fits; a --batch that is given, or a single "
+        "picture, that needs more is refused before anything loads.",
+    ),
 ]
 Compile = Annotated[bool, typer.Option("--compile", help="Compile the network first.")]
+
+Previews = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--preview", help="Folder for one picture per step; or inline: in the terminal. Repeatable."
+    ),
+]
+Animate = Annotated[
+    Literal["gif", "webp"] | None,
+    typer.Option(
+        "--animate", help="Also write the steps of every picture, and of the grid, as an animation."
+    ),
+]
+Captions = Annotated[bool, typer.Option("--captions/--no-captions", help="Seeds and classes in the grid.")]
+
+Edited = Annotated[
+    Path | None, typer.Option("--image", help="Keep a part of this picture; without -c of no class.")
+]
+MaskFile = Annotated[
+    Path | None,
+    typer.Option("--mask", help="Grey, of the picture's size: white is made anew, black is kept."),
+]
+Outside = Annotated[bool, typer.Option("--outside", help="The other way round: black is made anew.")]
+Paste = Annotated[
+    bool, typer.Option("--paste", help="Put kept pixels back unchanged; else they are decoded from codes.")
+]

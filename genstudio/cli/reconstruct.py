@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from genstudio.cli.complete import model_names
 from genstudio.cli.console import emit
 from genstudio.cli.options import Device, Json
 from genstudio.errors import GenstudioError
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from genstudio.releases.release import Release
     from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
-Model = Annotated[str, typer.Argument(help="A tokenizer, or a generator whose tokenizer is meant.")]
+Model = Annotated[
+    str,
+    typer.Argument(help="A tokenizer, or a generator whose tokenizer is meant.", autocompletion=model_names),
+]
 Files = Annotated[list[Path] | None, typer.Argument(help="Pictures. Without: test pictures of --data.")]
 Data = Annotated[str, typer.Option("--data", help="fashion, emoji or a folder, when no picture is given.")]
 Count = Annotated[int, typer.Option("-n", "--num", min=1, help="Test pictures of --data.")]

@@ -2,7 +2,7 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +52,7 @@ def run(source: str | None, wanted: Wanted, quiet: bool) -> dict[str, Any] | Non
     processes = Processes.of_this_run()
     quiet = quiet or not processes.first
     release, path = _find(source)
-    plan = _plan(release, path, wanted)
+    plan = _fitted(_plan(release, path, wanted), release, wanted, quiet)
     evaluation = _opened(release, path, plan, wanted, quiet)
     sample = _watched(evaluation, wanted, quiet)
     report = None
@@ -148,7 +148,6 @@ def _opened(
     if release is not None:
         from genstudio.studio import Studio
 
-        _check_memory(release, plan, wanted)
         studio = Studio.load(plan.source, **wanted.machine)
         source = sampled(studio, plan)
         recipe = plan.recipe.describe() if plan.recipe else ""
@@ -170,14 +169,24 @@ def _opened(
     )
 
 
-def _check_memory(release: "Release", plan: "Plan", wanted: Wanted) -> None:
-    """Refuse what does not fit, before anything is loaded."""
-    from genstudio.measure.budget import check_memory, parse_size
+def _fitted(plan: "Plan", release: "Release | None", wanted: Wanted, quiet: bool) -> "Plan":
+    """The plan in batches that fit; what does not fit is refused before anything is loaded."""
+    from genstudio.measure.budget import check_memory, fitting_batch, parse_size
     from genstudio.runtime import Runtime
 
+    if release is None:
+        return plan
     limit = parse_size(wanted.max_memory) if wanted.max_memory else None
     runtime = Runtime.choose(wanted.machine["device"], wanted.machine["dtype"])
-    check_memory(release, plan.batch, runtime, limit, plan.recipe)
+    together = min(plan.batch, plan.samples or plan.batch)
+    if limit is None or wanted.asked["batch"] is not None:
+        check_memory(release, together, runtime, limit, plan.recipe)
+        return plan
+    fitting = fitting_batch(release, together, runtime, limit, plan.recipe)
+    if fitting == together:
+        return plan
+    note(f"{wanted.max_memory}: {fitting} pictures at a time, not {together}", quiet)
+    return replace(plan, batch=fitting)
 
 
 def _watched(evaluation: "Evaluation", wanted: Wanted, quiet: bool) -> "Sample":

@@ -13,6 +13,8 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.releases.places import size_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from genstudio.measure.memory import Estimate
     from genstudio.releases.release import Release
     from genstudio.runtime import Runtime
@@ -50,12 +52,27 @@ def check_memory(
     found = need(release, batch, runtime.dtype, recipe)
     if found.total <= bound:
         return
-    fitting = bisect_right(
-        range(1, batch), bound, key=lambda fewer: need(release, fewer, runtime.dtype, recipe).total
-    )
+    fitting = _largest(batch - 1, bound, lambda fewer: need(release, fewer, runtime.dtype, recipe))
     allowed = f"{size_text(bound)} {'are free' if limit is None else 'are allowed'}"
     message = f"{release.name} at batch {batch} needs {_parts(found)}; {allowed}."
     raise GenstudioError(message, _remedy(fitting, runtime), Exit.MEMORY)
+
+
+def fitting_batch(
+    release: "Release", batch: int, runtime: "Runtime", limit: int, recipe: "Recipe | None" = None
+) -> int:
+    """The most pictures, up to `batch`, that can be sampled together within `limit` bytes.
+
+    Raises GenstudioError (exit code 4) where not even one can.
+    """
+    from genstudio.measure.memory import estimate
+
+    if estimate(release, batch, runtime.dtype, recipe).total <= limit:
+        return batch
+    fitting = _largest(batch - 1, limit, lambda fewer: estimate(release, fewer, runtime.dtype, recipe))
+    if not fitting:
+        check_memory(release, 1, runtime, limit, recipe)
+    return fitting
 
 
 def free_memory(runtime: "Runtime") -> int:
@@ -69,6 +86,11 @@ def free_memory(runtime: "Runtime") -> int:
     limit = CONTAINER_LIMIT.read_text().strip() if CONTAINER_LIMIT.is_file() else "max"
     available = int(psutil.virtual_memory().available)
     return available if limit == "max" else min(available, int(limit))
+
+
+def _largest(batch: int, bound: int, need: "Callable[[int], Estimate]") -> int:
+    """The largest batch up to `batch` that needs no more than `bound`; 0 if there is none."""
+    return bisect_right(range(1, batch + 1), bound, key=lambda fewer: need(fewer).total)
 
 
 def _parts(found: "Estimate") -> str:

@@ -143,7 +143,11 @@ def test_inception_is_asked_for_with_what_to_copy_where(home: Path, pictures: Pa
         (["empty", "--reference", "real"], Exit.USAGE, "holds no pictures"),
         (["msvq-fashion"], Exit.USAGE, "makes no pictures"),
         (["var-d16", "--batch", "1"], Exit.WEIGHTS, "var-d16 is not on this machine"),
-        (["var-d16", "--max-memory", "2GB"], Exit.MEMORY, "var-d16 at batch 100 needs about"),
+        (
+            ["var-d16", "--batch", "100", "--max-memory", "2GB"],
+            Exit.MEMORY,
+            "var-d16 at batch 100 needs about",
+        ),
     ],
 )
 def test_mistakes_in_plain_words(

@@ -9,7 +9,7 @@ import pytest
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.measure import budget
-from genstudio.measure.budget import check_memory, free_memory, parse_size
+from genstudio.measure.budget import check_memory, fitting_batch, free_memory, parse_size
 from genstudio.measure.memory import estimate, held
 from genstudio.releases import catalogue
 from genstudio.runtime import Runtime
@@ -49,6 +49,18 @@ def test_the_batch_that_is_named_is_the_largest_that_fits(home: Path) -> None:
     named = int(re.findall(r"--batch (\d+)", caught.value.hint)[0])
     assert estimate(release, named, "float32").total <= limit < estimate(release, named + 1, "float32").total
     check_memory(release, named, CPU, limit)
+
+
+def test_the_batch_backs_off_to_the_largest_that_fits(home: Path) -> None:
+    release, limit = catalogue.find("var-fashion"), 75_000_000
+    fitting = fitting_batch(release, 12, CPU, limit)
+    assert estimate(release, fitting, "float32").total <= limit
+    assert estimate(release, fitting + 1, "float32").total > limit
+    assert fitting_batch(release, fitting, CPU, limit) == fitting
+    assert fitting_batch(release, 12, CPU, 10**9) == 12
+    with pytest.raises(GenstudioError, match="at batch 1 needs about") as caught:
+        fitting_batch(release, 12, CPU, 10**6)
+    assert caught.value.code == Exit.MEMORY
 
 
 def test_when_nothing_fits(home: Path) -> None:
