@@ -46,7 +46,8 @@ def _classes(context: typer.Context) -> list[str]:
     from genstudio.data.labels import names_of
     from genstudio.releases import catalogue
 
-    model = context.params.get("model")
+    # Behind an option that still lacks its value, the words before it are not parsed yet.
+    model = context.params.get("model") or next(iter(context.args), None)
     try:
         release = catalogue.find(model) if model else catalogue.default()
         count = getattr(release.config, "classes", 0)
