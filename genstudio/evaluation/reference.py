@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialise
 from torch import Tensor
 
+from genstudio.data.folder import Folder, open_folder
 from genstudio.data.pictures import Pictures, batches
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation import npz
@@ -124,9 +125,10 @@ def reference_statistics(extractor: Extractor, pictures: Pictures, *, source: st
 def find_reference(name: str, extractor: Extractor) -> ReferenceStatistics:
     """Statistics by the path of their file or by name, for this extractor.
 
-    Names are the source of those that lie beside the extractor ("fashion train") and "imagenet-256", "-512"
-    for the ADM evaluator's files in the cache. Raises GenstudioError when there are none, when they are
-    damaged, and when another extractor made them.
+    Names are the source of those that lie beside the extractor ("fashion train"), "imagenet-256" and "-512"
+    for the ADM evaluator's files in the cache, and "FOLDER train" or "FOLDER test" for a user's own pictures
+    at the size that a classifier looks at, cropped as training crops them. Raises GenstudioError when there
+    are none, when they are damaged, and when another extractor made them.
     """
     reference = _found(name, extractor)
     reference.check(extractor)
@@ -173,6 +175,8 @@ def _found(name: str, extractor: Extractor) -> ReferenceStatistics:
         return read_reference(Path(name))
     if name in ADM:
         return replace(read_reference(_adm(name)), source=name)
+    if (pictures := _pictures(name, extractor)) is not None:
+        return reference_statistics(extractor, pictures, source=name)
     shipped = extractor.folder / REFERENCE if extractor.folder else None
     if shipped is not None and shipped.is_file():
         reference = read_reference(shipped)
@@ -185,6 +189,17 @@ def _found(name: str, extractor: Extractor) -> ReferenceStatistics:
         f"There are no reference statistics {name!r} for {extractor.name}.",
         f"Give the path of a file, or one of: {', '.join(known)}.",
     )
+
+
+def _pictures(name: str, extractor: Extractor) -> Folder | None:
+    """What "FOLDER train" or "FOLDER test" means to a classifier."""
+    folder, _, split = name.rpartition(" ")
+    if extractor.pixels is None or not folder or not Path(folder).is_dir():
+        return None
+    match split:
+        case "train" | "test":
+            return open_folder(Path(folder), split, extractor.pixels, extractor.channels)
+    return None
 
 
 def _adm(name: str) -> Path:

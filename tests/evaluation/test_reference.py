@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.evaluation import reference as references
@@ -90,6 +91,22 @@ def test_a_name_or_a_file_must_exist(home: Path, extractor: Extractor) -> None:
         find_reference("imagenet-512", extractor)
     assert caught.value.code == Exit.WEIGHTS
     assert "VIRTUAL_imagenet512.npz" in caught.value.hint and str(home / "references") in caught.value.hint
+
+
+def test_a_split_of_a_users_folder_is_seen_at_the_extractors_size(
+    tmp_path: Path, extractor: Extractor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("train", 9), ("test", 4)):
+        (tmp_path / "mine" / split / "cat").mkdir(parents=True)
+        for number in range(count):
+            size = (20 + number, 31)
+            Image.new("L", size, 20 * number).save(tmp_path / "mine" / split / "cat" / f"{number}.png")
+    found = find_reference("mine train", extractor)
+    assert (found.count, found.source, found.extractor) == (9, "mine train", extractor.name)
+    assert found.has_features and find_reference("mine test", extractor).count == 4
+    with pytest.raises(GenstudioError, match="no reference statistics 'mine val'"):
+        find_reference("mine val", extractor)
 
 
 def test_other_weights_and_other_widths_are_refused(
