@@ -1,54 +1,69 @@
-"""The README cannot rot: every command in it runs here, in order, on the bundled checkpoints.
+"""The README and the documents cannot rot: every command in them runs here, in order.
 
-Lines of `sh` blocks that begin with `genstudio` are run in one empty folder. Data sets are replaced by a few
-tiny pictures and trainings cut to two steps; what needs a file that only its owner has must say so with the
-right exit code.
+The README's commands run on the bundled checkpoints, those about training on a folder of tiny pictures.
 """
 
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from huggingface_hub import constants
+from PIL import Image
 
-from genstudio.errors import Exit
-from tests.support import genstudio
+from tests import documents
+from tests.documents import DOCS, Words
 from tests.training import tiny
 
-README = Path(__file__).parents[1] / "README.md"
+README = DOCS / "README.md"
+TRAINING = DOCS / "docs" / "training.md"
 READS_DATA = ("train", "reconstruct")
-SHORTER = {
-    "train": ["--steps", "2", "--batch", "8"],
-    "eval-fid": ["-n", "40"],
-    "compare": ["-n", "40"],
-    "bench": ["-n", "1"],
-}
 
 
-def commands() -> list[str]:
-    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(), flags=re.S)
-    lines = [line.split("  #")[0].strip() for block in blocks for line in block.splitlines()]
-    joined = [part.strip() for line in lines for part in line.split("&&")]
-    return [line for line in joined if line.startswith("genstudio")]
-
-
-def test_commands_run_in_order(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def alone(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One empty folder, and no hub."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def test_commands_of_the_readme_run_in_order(tmp_path: Path) -> None:
     data = tiny.write_pictures(tmp_path / "data")
-    assert len(commands()) > 8
-    for line in commands():
-        words = shlex.split(line)[1:]
-        if words[0] in READS_DATA:
-            words += ["--data", f"fashion:{data}"]
-        words += SHORTER.get(words[0], [])
-        expected = Exit.WEIGHTS if "import" in words else Exit.OK
-        ran = genstudio(*words)
-        assert ran.code == expected, f"{line}: {ran.err}"
+    assert len(documents.commands(README)) > 8
+
+    def on_tiny_pictures(words: Words) -> Words:
+        return [*words, "--data", f"fashion:{data}"] if words[0] in READS_DATA else words
+
+    documents.run(README, on_tiny_pictures)
 
 
-def test_python_example_runs(home: Path, tmp_path: Path) -> None:
+def test_python_example_runs(tmp_path: Path) -> None:
     (block,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.S)
     subprocess.run([sys.executable, "-c", block], check=True, cwd=tmp_path)
     assert list(tmp_path.glob("*.png"))
+
+
+def test_commands_about_training_run_in_order(tmp_path: Path) -> None:
+    """From a user's folder to a sampled picture of a class by its folder's name, and on to a third class."""
+    torch.manual_seed(0)
+    _draw_folder(tmp_path / "pictures", ("oak", "fern"))
+    _draw_folder(tmp_path / "more", ("oak", "fern", "moss"))
+    documents.write_files(TRAINING, tmp_path)
+    documents.run(TRAINING)
+    made = {path.name for path in (tmp_path / "out" / "my-pictures").glob("0*.png")}
+    fern, moss, oak = "000-000004.png", "001-000000-2.png", "001-000000.png"
+    assert {fern, moss, oak} <= made
+
+
+def _draw_folder(folder: Path, classes: tuple[str, ...]) -> None:
+    """Blots of a colour of their class, of many sizes."""
+    for split, count in (("train", 10), ("test", 4)):
+        for number, name in enumerate(classes):
+            (folder / split / name).mkdir(parents=True)
+            for index in range(count):
+                pixels = torch.randint(0, 120, (30 + index, 40, 3), dtype=torch.uint8)
+                pixels[5:20, 5 + index : 25 + index, number] = 250
+                Image.fromarray(pixels.numpy()).save(folder / split / name / f"{index:03d}.jpg")
