@@ -5,25 +5,35 @@ The PNG holds the whole run; `--from` makes the same pixels again, in a batch of
 """
 
 import time
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genstudio.cli.complete import class_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import (
     Accept,
+    Animate,
     BestOf,
+    Captions,
     Cfg,
     Compile,
     Device,
     Dtype,
+    Edited,
     Heat,
     Json,
     Judge,
     KernelChoice,
+    MaskFile,
     MaxMemory,
+    Model,
+    Outside,
+    Paste,
+    Previews,
     Quiet,
     Smooth,
     Steps,
@@ -38,16 +48,21 @@ if TYPE_CHECKING:
     from genstudio.request import Recorded, Request
     from genstudio.studio import Studio
 
-Model = Annotated[str | None, typer.Argument(help="Name or folder of a release. Default: the showpiece.")]
-Classes = Annotated[str | None, typer.Option("-c", "--class", help="Ids, ranges, names: 1,3-5,bag.")]
+Classes = Annotated[
+    str | None,
+    typer.Option("-c", "--class", help="Ids, ranges, names: 1,3-5,bag; or none.", autocompletion=class_names),
+]
 Count = Annotated[int | None, typer.Option("-n", "--num", help="Pictures of each class.")]
 Seed = Annotated[str, typer.Option("--seed", help="7, or a list 1,5,9, or a range 0-63.")]
-Batch = Annotated[int, typer.Option("--batch", min=1, help="Pictures sampled together.")]
+Batch = Annotated[
+    int | None,
+    typer.Option("--batch", min=1, help="Pictures sampled together [default: 16, or what memory allows]."),
+]
+BATCH = 16
 Output = Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures.")]
 Grid = Annotated[
     bool | None, typer.Option("--grid/--no-grid", help="One picture of all [default: if several].")
 ]
-Preview = Annotated[Path | None, typer.Option("--preview", help="Folder for one picture per step.")]
 From = Annotated[Path | None, typer.Option("--from", help="Make the picture in this PNG again.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would run; load nothing.")]
 
@@ -66,7 +81,11 @@ def sample(
     best_of: BestOf = 1,
     accept: Accept = None,
     judge: Judge = None,
-    batch: Batch = 16,
+    image: Edited = None,
+    mask: MaskFile = None,
+    outside: Outside = False,
+    paste: Paste = False,
+    batch: Batch = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     kernels: KernelChoice = None,
@@ -74,7 +93,9 @@ def sample(
     max_memory: MaxMemory = None,
     output: Output = Path("out"),
     grid: Grid = None,
-    preview: Preview = None,
+    captions: Captions = True,
+    preview: Previews = None,
+    animate: Animate = None,
     source: From = None,
     dry_run: DryRun = False,
     json_: Json = False,
@@ -85,25 +106,39 @@ def sample(
     genstudio sample var-fashion -c bag,dress -n 4 --seed 0
 
     genstudio sample --from out/var-fashion/008-000003.png
+
+    genstudio sample -c shirt --image photo.png --mask sleeve.png
     """
     fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
     choosing = {"best_of": best_of, "accept": accept, "judge": judge}
     if source is not None:
         chosen = None if (best_of, accept, judge) == (1, None, None) else choosing
-        _refuse_with_source(model=model, classes=classes, num=num, candidate=chosen)
-        request, release, before = _replayed(source, {**fields, "smooth": smooth})
+        turned = {"outside": outside or None, "paste": paste or None}
+        _refuse_with_source(model=model, classes=classes, num=num, candidate=chosen, **turned)
+        request, release, before = _replayed(source, {**fields, "smooth": smooth}, image, mask)
+        request = replace(request, batch=batch or request.batch)
         dtype = before.dtype if dtype == "auto" else dtype
     else:
         before = None
-        request, release = _asked(model, classes, num, seed, batch, {**fields, "smooth": smooth}, choosing)
+        editing = {"image": image, "mask": mask, "outside": outside, "paste": paste}
+        recipe = {**fields, "smooth": smooth}
+        request, release = _asked(model, classes, num, seed, batch or BATCH, recipe, choosing, editing)
     if max_memory is not None or not dry_run:
-        _check_memory(request, release, device, dtype, max_memory)
+        request = _fitted(request, release, device, dtype, max_memory, batch is None, quiet or json_)
     if dry_run:
         emit(_plan(request, release, device, dtype))
         return
-    from genstudio.cli.outputs import Outputs
+    from genstudio.cli.outputs import Outputs, watched
 
-    wanted = Outputs(output / release.name, grid, preview)
+    folders, screen = watched(preview or [], quiet or json_)
+    wanted = Outputs(
+        folder=output / release.name,
+        with_grid=grid,
+        captions=captions,
+        previews=folders,
+        animate=animate,
+        screen=screen,
+    )
     machine = {"device": device, "dtype": dtype, "kernels": kernels}
     result = _run(request, wanted, machine, before, compile_, quiet or json_)
     if json_:
@@ -120,9 +155,11 @@ def _asked(
     batch: int,
     fields: dict[str, Any],
     choosing: dict[str, Any],
+    editing: dict[str, Any],
 ) -> "tuple[Request, Release]":
     """The request that the flags make."""
     from genstudio.data.labels import names_of, parse_classes
+    from genstudio.edit import choose_edit
     from genstudio.releases import catalogue
     from genstudio.request import Request, choose_pictures
     from genstudio.selection import choose_selection
@@ -131,16 +168,24 @@ def _asked(
     count = getattr(release.config, "classes", None)
     if release.tokenizer is None or count is None:
         raise GenstudioError(f"{release.name} makes no pictures.", "Choose a generator: genstudio models.")
-    labels = parse_classes(classes, names_of(release.classes, count)) if classes else None
+    edit = choose_edit(release, **editing)
+    labels = (
+        parse_classes(classes, names_of(release.classes, count)) if classes else (None,) if edit else None
+    )
     pictures = choose_pictures(labels, num, seed, count)
     recipe = release.recipe.override(**fields)
     # A folder is stored whole, so that --from finds it from anywhere.
     name = release.name if model is None or model in catalogue.names() else str(release.folder)
     selection = choose_selection(release, **choosing)
-    return Request(model=name, pictures=pictures, recipe=recipe, batch=batch, selection=selection), release
+    request = Request(
+        model=name, pictures=pictures, recipe=recipe, batch=batch, selection=selection, edit=edit
+    )
+    return request, release
 
 
-def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release, Recorded]":
+def _replayed(
+    source: Path, fields: dict[str, Any], image: Path | None, mask: Path | None
+) -> "tuple[Request, Release, Recorded]":
     """The request that a PNG of ours holds, with single recipe fields replaced, and what it was made with."""
     from genstudio.media.png import read_spec
     from genstudio.releases import catalogue
@@ -148,6 +193,12 @@ def _replayed(source: Path, fields: dict[str, Any]) -> "tuple[Request, Release, 
 
     data = read_spec(source)
     request = from_spec(data)
+    if request.edit is not None:
+        edit = request.edit.moved(image, mask)
+        edit.check()
+        request = replace(request, edit=edit)
+    elif image is not None or mask is not None:
+        raise GenstudioError(f"{source} is no edit.", "Leave --image and --mask away, or leave --from away.")
     changed = replace(request, recipe=request.recipe.override(**fields))
     return changed, catalogue.find(request.model), recorded(data)
 
@@ -160,16 +211,33 @@ def _refuse_with_source(**given: object) -> None:
             )
 
 
-def _check_memory(
-    request: "Request", release: "Release", device: str, dtype: str, max_memory: str | None
-) -> None:
-    """Refuse what does not fit, before anything is loaded."""
-    from genstudio.measure.budget import check_memory, parse_size
+def _fitted(
+    request: "Request",
+    release: "Release",
+    device: str,
+    dtype: str,
+    max_memory: str | None,
+    flexible: bool,
+    quiet: bool,
+) -> "Request":
+    """The request in batches that fit; what does not fit is refused before anything is loaded."""
+    from genstudio.measure.budget import check_memory, fitting_batch, parse_size
     from genstudio.runtime import Runtime
 
     limit = parse_size(max_memory) if max_memory else None
     together = min(request.batch, len(request.pictures))
-    check_memory(release, together, Runtime.choose(device, dtype), limit, request.recipe)
+    runtime = Runtime.choose(device, dtype)
+    if limit is None or not flexible:
+        check_memory(release, together, runtime, limit, request.recipe)
+        return request
+    fitting = fitting_batch(release, together, runtime, limit, request.recipe)
+    if fitting == together:
+        return request
+    note(
+        f"{max_memory}: {fitting} pictures at a time, not {together}; no more than last bits can differ",
+        quiet,
+    )
+    return replace(request, batch=fitting)
 
 
 def _plan(request: "Request", release: "Release", device: str, dtype: str) -> dict[str, Any]:
@@ -191,6 +259,7 @@ def _run(
     quiet: bool,
 ) -> dict[str, Any]:
     """Load, sample, write; what was written and how long it took."""
+    from genstudio import backoff
     from genstudio.events import Advance
     from genstudio.studio import Studio
 
@@ -202,14 +271,17 @@ def _run(
     if before is not None:
         _warn(studio, before)
     note(f"{studio.release.name} on {studio.runtime.describe()}, {request.describe()}", quiet)
-    with Meter("pictures", len(request.pictures), quiet) as meter:
-        for event in studio.stream(request):
+    if request.edit:
+        note(request.edit.explain(studio.tokenizer.config.pixels), quiet)
+    bar = Meter("pictures", len(request.pictures), quiet or wanted.screen is not None)
+    with wanted.screen or nullcontext(), bar as meter:
+        for event in backoff.stream(studio, request, lambda text: wanted.say(text, quiet)):
             if isinstance(event, Advance):
                 meter.reach(event.batch.start + len(event.batch) * event.done / event.total)
-                wanted.preview(event, request)
+                wanted.advance(event, request, meter.line())
             else:
                 wanted.save(event, request, studio.facts())
-    wanted.finish(request, studio.facts())
+        wanted.finish(request, studio.facts(), meter.line())
     seconds = {"load": loaded - start, "sample": time.perf_counter() - loaded}
     return {"model": studio.release.name, **wanted.report(), "seconds": seconds}
 
@@ -227,5 +299,8 @@ def _warn(studio: "Studio", before: "Recorded") -> None:
 def _say(result: dict[str, Any]) -> None:
     files = [entry["file"] for entry in result["pictures"]]
     print(result["grid"] or "\n".join(files))
+    moving = [entry["animation"] for entry in result["pictures"] if "animation" in entry]
+    if moving:
+        print(result.get("grid_animation") or "\n".join(moving))
     count, seconds = len(files), result["seconds"]["sample"]
     print(f"{count} pictures in {seconds:.1f} s, in {Path(files[0]).parent}" if files else "No pictures.")

@@ -20,7 +20,8 @@ from genstudio.media import inline
 from genstudio.media.terminal import PROTOCOLS, Extent, Protocol, extent, protocol_of
 
 SAVE, RESTORE = "\x1b7", "\x1b8"  # of the cursor
-END = "\x1b\\\x1b[0m\n"  # of a picture that an interrupt cut, and of its colours
+END = "\x1b[0m\n"
+CUT = "\x1b\\"  # ends the codes of a picture that an interrupt left open
 SPARE = 2  # lines that stay free: the text, and the prompt that comes after
 PIXELS_OF_A_BLOCK = (1, 2)
 
@@ -40,6 +41,8 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and self._rows:
+            self._write(CUT)
         self.leave()
 
     def leave(self) -> None:

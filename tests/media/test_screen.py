@@ -9,7 +9,7 @@ from PIL import Image
 
 from genstudio.errors import GenstudioError
 from genstudio.media import screen as module
-from genstudio.media.screen import END, Screen, open_screen, placed
+from genstudio.media.screen import CUT, END, Screen, open_screen, placed
 from genstudio.media.terminal import Extent
 from tests.media import decoders
 
@@ -111,6 +111,14 @@ def test_others_write_below_and_the_next_picture_stands_below_them() -> None:
     before = stream.getvalue()
     screen.show(picture(64, 64), "")
     assert before.endswith(END) and drawn(before, stream.getvalue()).startswith("\r\x1b[J" + "\n" * 8)
+
+
+def test_an_interrupted_picture_is_ended() -> None:
+    stream = Terminal()
+    with pytest.raises(KeyboardInterrupt), Screen(stream, "sixel") as screen:
+        screen.show(picture(8, 8), "")
+        raise KeyboardInterrupt
+    assert stream.getvalue().endswith(CUT + END)
 
 
 def test_nothing_shown_leaves_nothing() -> None:
