@@ -19,7 +19,7 @@ from genstudio.cli.models import models
 from genstudio.cli.reconstruct import reconstruct
 from genstudio.cli.sample import sample
 from genstudio.cli.train import train
-from genstudio.errors import Exit, GenstudioError
+from genstudio.errors import Exit, GenstudioError, is_out_of_memory
 
 # Typer brings its own click in newer versions and uses the installed one in older ones.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -65,7 +65,7 @@ def guarded(body: Callable[[], object], as_json: bool) -> int:
         hint = "What was finished is kept."
         return _fail(GenstudioError("Interrupted.", hint, Exit.INTERRUPTED), as_json)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error):
+        if not is_out_of_memory(error):
             raise
         hint = "Lower --batch, or choose a smaller model."
         return _fail(GenstudioError("There is not enough memory.", hint, Exit.MEMORY), as_json)

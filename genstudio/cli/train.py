@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from genstudio.cli.complete import model_names, recipe_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import Device, Json, Quiet
 
@@ -12,14 +13,22 @@ if TYPE_CHECKING:
     from genstudio.training.recipe import TrainingRecipe
     from genstudio.training.run import Summary
 
-Name = Annotated[str, typer.Argument(help="Name of a recipe of the program, or a TOML file.")]
+Name = Annotated[
+    str,
+    typer.Argument(help="Name of a recipe of the program, or a TOML file.", autocompletion=recipe_names),
+]
 Data = Annotated[str | None, typer.Option("--data", help="fashion, emoji, or a folder of class/file.")]
 Steps = Annotated[int | None, typer.Option("--steps", min=1, help="Steps of the optimizer.")]
 Batch = Annotated[int | None, typer.Option("--batch", min=1, help="Pictures per step.")]
 Rate = Annotated[float | None, typer.Option("--lr", help="Peak learning rate.")]
 Seed = Annotated[int | None, typer.Option("--seed", min=0, help="Seed of weights, order and drops.")]
-Init = Annotated[str | None, typer.Option("--init", help="Fine-tune this model (name or folder).")]
-Tokenizer = Annotated[str | None, typer.Option("--tokenizer", help="Tokenizer of a generator.")]
+Init = Annotated[
+    str | None,
+    typer.Option("--init", help="Fine-tune this model (name or folder).", autocompletion=model_names),
+]
+Tokenizer = Annotated[
+    str | None, typer.Option("--tokenizer", help="Tokenizer of a generator.", autocompletion=model_names)
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Any key: section.key=value; repeatable.")]
 Output = Annotated[Path | None, typer.Option("-o", "--output", help="Folder [default: runs/NAME].")]
 Dtype = Annotated[str | None, typer.Option("--dtype", help="fp32 or bf16 (autocast).")]
