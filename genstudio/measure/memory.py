@@ -37,7 +37,7 @@ from genstudio.samplers.values import Order
 from genstudio.studio import tokenizer_of
 
 MARGIN: Final = 1.2
-HEAP: Final = 256_000_000  # the most freed bytes that malloc may keep, but not more than three times what lives
+HEAP: Final = 256_000_000  # the most freed bytes that malloc may keep, at most three times what lives
 SETUP: Final = 64_000_000
 POLL_SECONDS: Final = 0.002
 

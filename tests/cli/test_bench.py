@@ -157,12 +157,12 @@ def test_a_hopeless_run_is_refused_before_it_loads(
 
 
 def test_sample_keeps_to_max_memory(tiny_var: str, nothing_loads: None) -> None:
-    ran = genstudio("sample", tiny_var, "-n", "64", "--batch", "64", "--max-memory", "45MB")
+    ran = genstudio("sample", tiny_var, "-n", "64", "--batch", "64", "--max-memory", "80MB")
     assert ran.code == Exit.MEMORY and ran.out == ""
     message, hint = ran.err.strip().splitlines()
-    assert all(word in message for word in ("weights", "cache", "activations", "45.0 MB are allowed"))
+    assert all(word in message for word in ("weights", "cache", "activations", "80.0 MB are allowed"))
     assert "--batch" in hint
-    tried = genstudio("sample", tiny_var, "--max-memory", "45MB", "--batch", "64", "-n", "64", "--dry-run")
+    tried = genstudio("sample", tiny_var, "--max-memory", "80MB", "--batch", "64", "-n", "64", "--dry-run")
     assert tried.code == Exit.MEMORY
     assert genstudio("sample", tiny_var, "--max-memory", "many").code == Exit.USAGE
 

@@ -40,11 +40,11 @@ def test_what_is_no_size(text: str) -> None:
 
 
 def test_the_batch_that_is_named_is_the_largest_that_fits(home: Path) -> None:
-    release, limit = catalogue.find("var-fashion"), 75_000_000
+    release, limit = catalogue.find("var-fashion"), 120_000_000
     with pytest.raises(GenstudioError) as caught:
         check_memory(release, 12, CPU, limit)
     assert caught.value.code == Exit.MEMORY
-    for part in ("weights", "cache", "activations", "75.0 MB are allowed"):
+    for part in ("weights", "cache", "activations", "120.0 MB are allowed"):
         assert part in caught.value.message
     named = int(re.findall(r"--batch (\d+)", caught.value.hint)[0])
     assert estimate(release, named, "float32").total <= limit < estimate(release, named + 1, "float32").total
@@ -52,7 +52,7 @@ def test_the_batch_that_is_named_is_the_largest_that_fits(home: Path) -> None:
 
 
 def test_the_batch_backs_off_to_the_largest_that_fits(home: Path) -> None:
-    release, limit = catalogue.find("var-fashion"), 75_000_000
+    release, limit = catalogue.find("var-fashion"), 120_000_000
     fitting = fitting_batch(release, 12, CPU, limit)
     assert estimate(release, fitting, "float32").total <= limit
     assert estimate(release, fitting + 1, "float32").total > limit
