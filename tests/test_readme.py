@@ -19,6 +19,7 @@ from tests.training import tiny
 
 README = DOCS / "README.md"
 TRAINING = DOCS / "docs" / "training.md"
+EDITING = DOCS / "docs" / "editing.md"
 READS_DATA = ("train", "reconstruct")
 
 
@@ -56,6 +57,13 @@ def test_commands_about_training_run_in_order(tmp_path: Path) -> None:
     made = {path.name for path in (tmp_path / "out" / "my-pictures").glob("0*.png")}
     fern, moss, oak = "000-000004.png", "001-000000-2.png", "001-000000.png"
     assert {fern, moss, oak} <= made
+
+
+def test_commands_about_editing_run_in_order(tmp_path: Path) -> None:
+    Image.new("L", (60, 40), "grey").save(tmp_path / "shirt.png")
+    Image.new("L", (60, 40), "white").save(tmp_path / "mask.png")
+    documents.run(EDITING)
+    assert {path.suffix for path in (tmp_path / "out" / "var-fashion").iterdir()} == {".png", ".gif"}
 
 
 def _draw_folder(folder: Path, classes: tuple[str, ...]) -> None:
