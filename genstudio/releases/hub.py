@@ -151,10 +151,10 @@ def fetch(offer: Offer, report: Report) -> Found:
     with _explaining(wanted, offer.part):
         lock.parent.mkdir(parents=True, exist_ok=True)
         with WeakFileLock(lock):
-            if not offer.blob.is_file():
+            if fresh := not offer.blob.is_file():
                 _download(offer, report)
         path = _linked(offer)
-    return Found(path, offer.sha256 or digest(path))
+    return Found(path, offer.sha256) if fresh and offer.sha256 else checked(path)
 
 
 def _linked(offer: Offer) -> Path:

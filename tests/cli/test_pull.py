@@ -149,6 +149,22 @@ def test_a_download_that_was_cut_for_good_is_gone_on_with_by_the_next_run(
     assert _same_as_published(released)
 
 
+def test_content_on_another_host_is_gone_on_with_there_and_the_token_stays_with_the_hub(
+    here: Hub, released: Release, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the real hub does: it answers itself who, which and how large, and redirects to where files lie."""
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    here.elsewhere, here.cuts = True, [30_000]
+    ran = genstudio("models", "pull", "var-tiny", "--json")
+    assert ran.code == Exit.OK, ran.out
+    assert _same_as_published(released)
+    content = [one for one in here.asked if one.host == "localhost"]
+    assert [one.range for one in content][:2] == [None, "bytes=30000-"]
+    assert {one.token for one in content} == {None}
+    assert {one.token for one in here.asked if one.host == "127.0.0.1"} == {"Bearer hf_secret"}
+
+
 def test_ctrl_c_keeps_what_came(here: Hub, released: Release, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(self: Meter, done: float, stands: str = "") -> None:
         raise KeyboardInterrupt

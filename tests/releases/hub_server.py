@@ -18,6 +18,7 @@ class Asked(NamedTuple):
     path: str
     range: str | None
     token: str | None
+    host: str
 
     @property
     def about_a_file(self) -> bool:
@@ -30,7 +31,8 @@ class Hub:
 
     `cuts` are the numbers of bytes after which the next answers break off; `stall` is the number after which
     the next answer waits until `go_on` is set, and sets `stalled`; `etags` replaces the true hash; `status`
-    answers everything with that code; without `about`, answers lack what only hubs send.
+    answers everything with that code; without `about`, answers lack what only hubs send; with `elsewhere`,
+    content lies on another host and this one redirects to it.
     """
 
     def __init__(self) -> None:
@@ -44,6 +46,7 @@ class Hub:
         self.etags: dict[str, str] = {}
         self.status = 200
         self.about = True
+        self.elsewhere = False
         self.url = ""
 
     def downloads(self) -> list[str | None]:
@@ -101,7 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> bytes | None:
         """Send the head of an answer; the content that belongs to it, if there is any."""
         hub, wanted = self.hub, self.headers.get("Range")
-        hub.asked.append(Asked(self.command, self.path, wanted, self.headers.get("Authorization")))
+        token, host = self.headers.get("Authorization"), self.headers["Host"].partition(":")[0]
+        hub.asked.append(Asked(self.command, self.path, wanted, token, host))
         if hub.status != 200:
             return self._refuse(hub.status)
         repo, _, rest = self.path.lstrip("/").partition("/resolve/")
@@ -114,6 +118,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._refuse(404, "RevisionNotFound")
         if name not in files:
             return self._refuse(404, "EntryNotFound")
+        if hub.elsewhere and self.headers["Host"].startswith("127.0.0.1"):
+            return self._redirect(commit, name, files[name])
         content = files[name]
         start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
         self.send_response(206 if wanted else 200)
@@ -125,6 +131,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", f'"{hub.etags.get(name) or hashlib.sha256(content).hexdigest()}"')
         self.end_headers()
         return content[start:]
+
+    def _redirect(self, commit: str, name: str, content: bytes) -> None:
+        self.send_response(302)
+        self.send_header("Location", self.hub.url.replace("127.0.0.1", "localhost") + self.path)
+        self.send_header("X-Repo-Commit", commit)
+        self.send_header("X-Linked-Etag", f'"{hashlib.sha256(content).hexdigest()}"')
+        self.send_header("X-Linked-Size", str(len(content)))
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _refuse(self, status: int, code: str | None = None) -> None:
         self.send_response(status)
