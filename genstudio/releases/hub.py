@@ -96,8 +96,9 @@ class Offer:
 
     @property
     def there(self) -> int:
-        """Bytes that an earlier download left."""
-        return self.part.stat().st_size if self.part.is_file() else 0
+        """Bytes of an earlier download that can be gone on with: more than there are cannot be right."""
+        there = self.part.stat().st_size if self.part.is_file() else 0
+        return there if there <= self.size else 0
 
 
 class Found(NamedTuple):
@@ -168,8 +169,8 @@ def _linked(offer: Offer) -> Path:
 
 def _download(offer: Offer, report: Report) -> None:
     offer.part.parent.mkdir(parents=True, exist_ok=True)
-    if offer.there > offer.size:
-        offer.part.unlink()
+    if not offer.there:
+        offer.part.unlink(missing_ok=True)
     url = hf_hub_url(offer.wanted.hub, offer.wanted.name, revision=offer.commit)
     headers = build_hf_headers() | {"Accept-Encoding": "identity"}
     with _Watched(offer.part, report) as file:
