@@ -1,8 +1,10 @@
-"""Where fixtures lie, and the command line run inside the test's own process."""
+"""Where fixtures lie, the command line run inside the test's own process, and programs in two processes."""
 
 import io
 import json
 import os
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,3 +45,11 @@ def genstudio(*arguments: object) -> Ran:
     with redirect_stdout(out), redirect_stderr(err):
         code = guarded(lambda: app(words, standalone_mode=False), as_json="--json" in words)
     return Ran(code, out.getvalue(), err.getvalue())
+
+
+def torchrun(*words: object, home: Path) -> "subprocess.CompletedProcess[str]":
+    """Run a Python program in two processes as torchrun starts them, from the root of the repository."""
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "GENSTUDIO_HOME": str(home)}
+    words = [*launch, *map(str, words)]
+    return subprocess.run(words, cwd=HERE.parent, env=surroundings, capture_output=True, text=True)

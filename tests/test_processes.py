@@ -1,21 +1,38 @@
 """Sharing work between the processes of a run."""
 
-import subprocess
-import sys
-
 import pytest
+import torch
 
 from genstudio.processes import Processes
+from tests.support import torchrun
 
 MEET = """
 import pathlib, sys, time
-from genstudio.processes import Processes
-mine = Processes.of_this_run()
-folder = pathlib.Path(sys.argv[1])
+import torch
+from genstudio import processes
+mine, folder = processes.Processes.of_this_run(), pathlib.Path(sys.argv[1])
 time.sleep(0.5 * mine.rank)
 (folder / str(mine.rank)).write_text("here")
 mine.wait()
 assert len(list(folder.iterdir())) == mine.count == 2
+
+with mine.first_ahead():
+    assert mine.first != (folder / "made").exists()
+    (folder / "made").write_text("by the first")
+
+assert [mine.any(flag) for flag in (False, mine.first, not mine.first)] == [False, True, True]
+
+processes.BUCKET = 5  # so that these travel in two messages
+values = [torch.full((2, 3), 1.0 + mine.rank), torch.tensor(mine.rank * 4.0), torch.ones(1)]
+mine.mean_(values)
+assert [value.flatten().tolist() for value in values] == [[1.5] * 6, [2.0], [1.0]]
+counts = torch.arange(2 + mine.rank)[:2]
+mine.sum_([counts])
+assert counts.tolist() == [0, 2] and counts.dtype == torch.int64
+
+rows = mine.joined(torch.arange(4).view(2, 2).t() + 10 * mine.rank)
+assert rows.tolist() == [[0, 2], [1, 3], [10, 12], [11, 13]]
+assert mine.collect([mine.rank] * (1 + mine.rank)) == ([0, 1, 1] if mine.first else [])
 mine.leave()
 """
 
@@ -27,6 +44,12 @@ def test_alone_means_everything_and_no_waiting(monkeypatch: pytest.MonkeyPatch) 
     assert alone == Processes(0, 1) and alone.first
     assert list(alone.share(range(5))) == [0, 1, 2, 3, 4]
     alone.wait()
+    with alone.first_ahead():
+        value = torch.tensor([3.0])
+    alone.mean_([value])
+    alone.sum_([value])
+    assert alone.joined(value) is value and value.item() == 3.0
+    assert alone.collect([1, 2]) == [1, 2] and alone.any(True) and not alone.any(False)
     alone.leave()
 
 
@@ -42,9 +65,9 @@ def test_shares_are_disjoint_and_complete(monkeypatch: pytest.MonkeyPatch) -> No
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def test_two_processes_wait_for_each_other(tmp_path) -> None:
+def test_two_processes_wait_for_each_other_and_meet_in_numbers(tmp_path) -> None:
     script, folder = tmp_path / "meet.py", tmp_path / "met"
     script.write_text(MEET)
     folder.mkdir()
-    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, folder]
-    subprocess.run([sys.executable, *map(str, words)], check=True, capture_output=True)
+    ran = torchrun(script, folder, home=tmp_path)
+    assert ran.returncode == 0, ran.stderr
