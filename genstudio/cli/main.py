@@ -20,6 +20,7 @@ from genstudio.cli.reconstruct import reconstruct
 from genstudio.cli.sample import sample
 from genstudio.cli.train import train
 from genstudio.errors import Exit, GenstudioError, is_out_of_memory
+from genstudio.processes import Processes
 
 # Typer brings its own click in newer versions and uses the installed one in older ones.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -72,7 +73,13 @@ def guarded(body: Callable[[], object], as_json: bool) -> int:
 
 
 def _fail(error: GenstudioError, as_json: bool) -> int:
-    if as_json:
+    """Of several processes the first speaks as one would; the others are heard for troubles of their own,
+    and Ctrl-C is none."""
+    processes = Processes.of_this_run()
+    if not processes.first:
+        if error.code != Exit.INTERRUPTED:
+            print(f"process {processes.rank}: {error.message} {error.hint}", file=sys.stderr)
+    elif as_json:
         body = {"message": error.message, "hint": error.hint, "code": int(error.code)}
         print(json.dumps({"error": body}))
     else:
