@@ -8,6 +8,7 @@ import typer
 from genstudio.cli.complete import model_names, recipe_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import Device, Json, Quiet
+from genstudio.processes import Processes
 
 if TYPE_CHECKING:
     from genstudio.training.recipe import TrainingRecipe
@@ -58,6 +59,8 @@ def train(
 
     genstudio train var-fashion --init var-fashion --data pictures/ --set network.classes=3 -o runs/mine
 
+    torchrun --nproc-per-node 2 -m genstudio train var-fashion
+
     The folder holds metrics.jsonl, sample grids, a checkpoint, and at the end a model for `genstudio sample`.
     """
     from genstudio.training.recipe import parse_setting, read_recipe
@@ -74,14 +77,21 @@ def train(
     }
     asked = [(key, value) for key, value in flags.items() if value is not None]
     wanted = read_recipe(recipe, [*asked, *map(parse_setting, settings or [])])
-    summary = _run(wanted, output or Path("runs") / wanted.run.name, device, tensorboard, quiet or json_)
+    processes = Processes.of_this_run()
+    folder, silent = output or Path("runs") / wanted.run.name, quiet or json_ or not processes.first
+    summary = _run(wanted, folder, device, tensorboard, silent, processes)
+    processes.leave()
+    if not processes.first:
+        return
     if json_:
         emit(summary._asdict())
     else:
         _say(summary)
 
 
-def _run(recipe: "TrainingRecipe", folder: Path, device: str, tensorboard: bool, quiet: bool) -> "Summary":
+def _run(
+    recipe: "TrainingRecipe", folder: Path, device: str, tensorboard: bool, quiet: bool, processes: Processes
+) -> "Summary":
     from genstudio.runtime import Runtime
     from genstudio.training import run
 
@@ -92,6 +102,7 @@ def _run(recipe: "TrainingRecipe", folder: Path, device: str, tensorboard: bool,
             recipe,
             folder,
             chosen,
+            processes=processes,
             tensorboard=tensorboard,
             begin=lambda step: meter.skip(step * batch),
             report=lambda status: meter.reach(status.step * batch),

@@ -22,15 +22,16 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         torch.save(state, temporary)
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The last complete state, or None where a run has not got that far. Leftovers of kills are removed."""
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The last complete state on the CPU, or None where a run has not got that far. Leftovers of kills are
+    removed."""
     for part in folder.glob(f".{NAME}.*.part"):
-        part.unlink()
+        part.unlink(missing_ok=True)
     path = folder / NAME
     if not path.is_file():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise GenstudioError(
             f"{path} is damaged and cannot be read.",

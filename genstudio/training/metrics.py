@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+import torch
 from torch import Tensor
 
 from genstudio.errors import GenstudioError
 from genstudio.files import write_text
+from genstudio.processes import Processes
 
 NAME = "metrics.jsonl"
 
@@ -31,6 +33,23 @@ class Window:
             self.weights[name] = self.weights.get(name, 0.0) + weight
         for name, value in counts.items():
             _add(self.counts, name, value.detach())
+
+    def meet(self, processes: Processes) -> None:
+        """Take the parts of all processes for this one's: parts are averaged, counts summed."""
+        processes.mean_(list(self.sums.values()))
+        processes.sum_(list(self.counts.values()))
+
+    def merge(self, other: "Window") -> None:
+        """Add what another window holds."""
+        for name, value in other.sums.items():
+            _add(self.sums, name, value)
+            self.weights[name] = self.weights.get(name, 0.0) + other.weights[name]
+        for name, value in other.counts.items():
+            _add(self.counts, name, value)
+
+    def finite(self) -> bool:
+        """Whether every part is a number; waits for the device."""
+        return bool(torch.stack([value.isfinite().all() for value in self.sums.values()]).all())
 
     def means(self) -> dict[str, Tensor]:
         """Weighted means of all parts."""
@@ -53,6 +72,16 @@ class Board(Protocol):
 
 
 OpenBoard = Callable[[Path, int], Board]
+
+
+class Silence:
+    """The log of a process that does not speak."""
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Nothing was opened."""
 
 
 class Log:

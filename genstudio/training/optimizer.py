@@ -9,6 +9,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from genstudio.training.objectives.base import Rewrite
 from genstudio.training.recipe import Optimizer
+from genstudio.training.shard import put
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 FLAT = 0.05  # share of the steps after the warm-up that VAR's schedule stays at its peak
@@ -61,10 +62,9 @@ def rewrite(
 ) -> None:
     """Replace rows of a weight in the network and in its average, and forget the optimizer's moments."""
     weight = network.get_parameter(change.name)
-    weight[change.row_N] = change.value_ND.to(weight.dtype)
-    if average is not None:
-        average.get_parameter(change.name)[change.row_N] = weight[change.row_N]
+    for tensor in (weight, average.get_parameter(change.name)) if average is not None else (weight,):
+        put(tensor, change.row_N, change.value_ND)
     moments: Mapping[str, Tensor] = optimizer.state.get(weight, {})
     for name in ("exp_avg", "exp_avg_sq"):
         if name in moments:
-            moments[name][change.row_N] = 0
+            put(moments[name], change.row_N, 0.0)

@@ -7,6 +7,7 @@ example is left out.
 import torch
 from torch import Tensor
 
+from genstudio.processes import Processes
 from genstudio.samplers.draws import KeyedDraws, Use
 from genstudio.training.recipe import SEED_LIMIT
 
@@ -35,3 +36,14 @@ class Positions:
             key_1 = torch.tensor([self._seed + SEED_LIMIT * epoch])
             self._epoch, self._order_N = epoch, self._draws.order(Use.BATCH, key_1, self._examples)[0]
         return self._order_N
+
+
+def parts(batch: int, passes: int, processes: Processes) -> list[slice]:
+    """This process's places among the `batch` of a step, one slice for every pass.
+
+    Every pass is cut into equal parts, so that what is read in a pass is the same for any number of
+    processes. (`prepare` refuses steps that cannot be cut so.)
+    """
+    each = batch // (passes * processes.count)
+    firsts = (each * (number * processes.count + processes.rank) for number in range(passes))
+    return [slice(first, first + each) for first in firsts]

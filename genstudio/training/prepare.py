@@ -19,6 +19,7 @@ from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
 from genstudio.generators.var import VAR
+from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.training import recipe as recipes
@@ -45,6 +46,7 @@ class Setup(NamedTuple):
     test: Pictures
     device: torch.device
     say: Say
+    processes: Processes
 
 
 class Prepared(NamedTuple):
@@ -54,14 +56,17 @@ class Prepared(NamedTuple):
     classes: tuple[str, ...]
 
 
-def prepare(recipe: TrainingRecipe, device: torch.device, say: Say) -> Prepared:
+def prepare(
+    recipe: TrainingRecipe, device: torch.device, say: Say, processes: Processes = Processes()
+) -> Prepared:
     """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
+    _check_split(recipe, processes)
     train_set = _open(recipe, "train")
     test_set = _open(recipe, "test")
     say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
     _check_data(recipe, train_set)
     network = _network(recipe, say).to(device)
-    setup = Setup(recipe, network, train_set, test_set, device, say)
+    setup = Setup(recipe, network, train_set, test_set, device, say, processes)
     return Prepared(_OBJECTIVES[recipe.objective.kind](setup), tuple(train_set.classes))
 
 
@@ -105,8 +110,9 @@ def _next_scale(setup: Setup) -> Objective:
     _check_tokenizer(setup.network, tokenizer, recipe)
     setup.say(f"encoding with {release.name}, unless that was done before")
     folder = home() / "codes"
-    train_codes = encoded(tokenizer, setup.train, recipe.data.flip, folder)
-    test_codes = encoded(tokenizer, setup.test, False, folder)
+    with setup.processes.first_ahead():
+        train_codes = encoded(tokenizer, setup.train, recipe.data.flip, folder)
+        test_codes = encoded(tokenizer, setup.test, False, folder)
     return NextScaleObjective(
         setup.network,
         tokenizer,
@@ -161,6 +167,16 @@ def _differing(config: Any, other: Any) -> list[str]:
         return ["kind"]
     names = [one.name for one in fields(config) if one.name != "classes"]
     return [name for name in names if getattr(config, name) != getattr(other, name)]
+
+
+def _check_split(recipe: TrainingRecipe, processes: Processes) -> None:
+    run, equal = recipe.run, recipe.run.accumulate * processes.count
+    if run.batch % equal:
+        raise GenstudioError(
+            f"A step of {run.batch} pictures does not split over {processes.count} processes with "
+            f"{run.accumulate} passes each.",
+            f"Give a --batch that {equal} divides.",
+        )
 
 
 def _check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:

@@ -21,6 +21,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 SEED_LIMIT = 2**31  # the epochs of a run are numbered above this in the same 63 bits
+INDECISIVE = ("run.name", "run.shard", "data.source")
 
 
 class Section(BaseModel):
@@ -32,8 +33,10 @@ class Section(BaseModel):
 class Run(Section):
     """The budget is `steps`, or `pictures` seen (rounded up to whole steps).
 
-    `batch` pictures make one step of the optimizer, read in `accumulate` passes. `ema` is the decay of the
-    averaged weights that are released (0: none). `precision` bf16 means autocast around the losses alone.
+    `batch` pictures make one step of the optimizer, whatever the number of processes, read in `accumulate`
+    passes. `ema` is the decay of the averaged weights that are released (0: none). `precision` bf16 means
+    autocast around the losses alone. `shard` spreads the network, its gradients, average and optimizer over
+    the processes instead of repeating them; alone it means nothing.
     """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
@@ -44,6 +47,7 @@ class Run(Section):
     accumulate: Count = 1
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["fp32", "bf16"] = "fp32"
+    shard: bool = False
     init: str | None = None
 
     @model_validator(mode="after")
@@ -79,8 +83,9 @@ class Reconstruction(Section):
     """Weights of a tokenizer's losses. `perceptual` compares features of the classifier `extractor`.
 
     `adversarial` adds a patch critic from the share `adversarial_start` of the run on; `adaptive` scales it
-    by the ratio of gradients in the decoder's last layer (arXiv 2012.09841, equation 7). A code that no
-    vector chose for `restart_after` steps takes the place of a vector of the batch (0: never).
+    by the ratio of gradients in the decoder's last layer (arXiv 2012.09841, equation 7), in every pass of a
+    step anew: there alone several passes are not one large batch. A code that no vector chose for
+    `restart_after` steps takes the place of a vector of the batch (0: never).
     """
 
     kind: Literal["reconstruction"] = "reconstruction"
@@ -177,11 +182,12 @@ class TrainingRecipe(Section):
     def numbers(self) -> dict[str, Any]:
         """Every key that decides the trained weights, flat ("run.seed").
 
-        Where data and tokenizer lie is not among them: the run compares what it reads by fingerprint.
+        Where data and tokenizer lie is not among them: the run compares what it reads by fingerprint. Nor is
+        how processes split the work: it moves last bits alone.
         """
         decisive = {"run", "data", "network", "objective", "optimizer"}
         flat = dict(_flat(self.model_dump(mode="json", include=decisive)))
-        return {key: value for key, value in flat.items() if key not in ("run.name", "data.source")}
+        return {key: value for key, value in flat.items() if key not in INDECISIVE}
 
 
 def read_recipe(name: str, overrides: Iterable[tuple[str, Any]] = ()) -> TrainingRecipe:

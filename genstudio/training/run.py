@@ -14,6 +14,7 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.media.grid import grid
 from genstudio.media.pixels import to_uint8
 from genstudio.media.png import save_png
+from genstudio.processes import Processes
 from genstudio.releases import weights
 from genstudio.releases.release import PixelRule, Release, Trained
 from genstudio.training import metrics
@@ -39,6 +40,7 @@ def train(
     folder: Path,
     device: torch.device,
     *,
+    processes: Processes = Processes(),
     tensorboard: bool = False,
     begin: Callable[[int], None] = lambda _: None,
     report: Callable[[Status], None] = lambda _: None,
@@ -47,11 +49,12 @@ def train(
     """Train what the recipe describes, or go on where `folder` holds a checkpoint of the same recipe.
 
     `say` hears of what happens before the first step, `begin` at which step this is, `report` of every step
-    made. Raises GenstudioError for whatever does not fit.
+    made. Several `processes` train one network on the same steps; the first one writes everything. Raises
+    GenstudioError for whatever does not fit.
     """
     board = metrics.tensorboard() if tensorboard else None
-    objective, classes = prepare(recipe, device, say)
-    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board))
+    objective, classes = prepare(recipe, device, say, processes)
+    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board), processes)
     begin(loop.step)
     try:
         test = loop.run()
@@ -62,8 +65,11 @@ def train(
             f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
             Exit.MEMORY,
         ) from error
-    release = replace(as_release(recipe, folder, classes), trained=_cost(recipe, loop, device))
-    weights.save_release(folder, loop.released, release, recipe.release.storage)
+    release = replace(as_release(recipe, folder, classes), trained=_cost(recipe, loop, device, processes))
+    network = loop.learner.released()
+    if processes.first:
+        weights.save_release(folder, network, release, recipe.release.storage)
+    processes.wait()
     return Summary(str(folder), loop.step, round(loop.seconds / 60, 2), loop.record, test)
 
 
@@ -89,14 +95,15 @@ def as_release(recipe: TrainingRecipe, folder: Path, classes: tuple[str, ...]) -
     )
 
 
-def _cost(recipe: TrainingRecipe, loop: Loop, device: torch.device) -> Trained:
+def _cost(recipe: TrainingRecipe, loop: Loop, device: torch.device, processes: Processes) -> Trained:
+    threads = torch.get_num_threads()
     on_gpu = device.type == "cuda"
-    name = (
-        torch.cuda.get_device_name(device) if on_gpu else f"{device.type}, {torch.get_num_threads()} threads"
-    )
-    pictures = loop.step * recipe.run.batch
+    name = torch.cuda.get_device_name(device) if on_gpu else f"{device.type}, {threads} threads"
     return Trained(
-        recipe=recipe.run.name, pictures=pictures, minutes=round(loop.seconds / 60, 1), device=name
+        recipe=recipe.run.name,
+        pictures=loop.step * recipe.run.batch,
+        minutes=round(loop.seconds / 60, 1),
+        device=name if processes.count == 1 else f"{processes.count} x {name}",
     )
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import digest
 from genstudio.releases import catalogue, weights
-from genstudio.training import loop as loops
+from genstudio.training import learner as learners
 from genstudio.training.loop import Status
 from genstudio.training.objectives.tokenizer import TokenizerObjective
 from genstudio.training.recipe import TrainingRecipe
@@ -111,16 +111,6 @@ def test_a_damaged_checkpoint_is_named(pictures: Path, tmp_path: Path) -> None:
     assert caught.value.code == Exit.WEIGHTS
 
 
-def test_accumulated_passes_make_the_same_step(pictures: Path, tmp_path: Path) -> None:
-    states = []
-    for passes in (1, 2):
-        folder = tmp_path / str(passes)
-        go(tiny.recipe(tiny.CLASSIFIER, pictures, run__steps=3, run__accumulate=passes), folder)
-        states.append(weights.load(catalogue.find(str(folder))).state_dict())
-    for name, value in states[0].items():
-        assert torch.allclose(value, states[1][name], atol=1e-5), name
-
-
 def test_no_global_generator_is_read_or_moved(pictures: Path, tmp_path: Path) -> None:
     models = []
     for seed in (1, 2):
@@ -155,7 +145,7 @@ def test_autocast_reaches_the_losses_and_weights_stay_float32(
 ) -> None:
     kinds: list[torch.dtype] = []
     monkeypatch.setattr(
-        loops, "rewrite", lambda change, network, *_: kinds.extend(p.dtype for p in network.parameters())
+        learners, "rewrite", lambda change, network, *_: kinds.extend(p.dtype for p in network.parameters())
     )
     seen: list[torch.dtype] = []
     real = nn.Conv2d.forward

@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from genstudio.processes import Processes
+
 LARGEST = 1e4
 
 
@@ -44,8 +46,13 @@ def fooling_loss(critic: Critic, fake_BCHW: Tensor) -> Tensor:
     return -functional_call(critic, frozen, (fake_BCHW,)).float().mean()
 
 
-def adaptive_weight(pixels: Tensor, fooling: Tensor, last: Tensor) -> Tensor:
-    """|d pixels / d last| / |d fooling / d last|, at most 1e4 (arXiv 2012.09841, equation 7)."""
-    wanted = torch.autograd.grad(pixels, last, retain_graph=True)[0].norm()
-    given = torch.autograd.grad(fooling, last, retain_graph=True)[0].norm()
-    return (wanted / (given + 1e-4)).clamp(max=LARGEST).detach()
+def adaptive_weight(
+    pixels: Tensor, fooling: Tensor, last: Tensor, processes: Processes = Processes()
+) -> Tensor:
+    """|d pixels / d last| / |d fooling / d last|, at most 1e4 (arXiv 2012.09841, equation 7).
+
+    The losses are means over the pictures of all processes (official code: each process has its own weight).
+    """
+    wanted, given = (torch.autograd.grad(loss, last, retain_graph=True)[0] for loss in (pixels, fooling))
+    processes.mean_([wanted, given])
+    return (wanted.norm() / (given.norm() + 1e-4)).clamp(max=LARGEST).detach()

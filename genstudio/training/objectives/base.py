@@ -3,7 +3,7 @@
 An objective owns the networks it trains, the pictures (or codes) it learns from and its own counters; the
 loop owns steps, optimizer, averaging and files. Every random choice comes from the batch's draws, keyed by
 the run's seed, the epoch and the example: nothing depends on batch size or on the global generator.
-Shapes: B examples of a batch, K places, V codes.
+Shapes: B examples of a batch, S of a whole step, K places, V codes.
 """
 
 from collections.abc import Mapping
@@ -12,13 +12,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from genstudio.processes import Processes
 from genstudio.samplers.draws import At, KeyedDraws, Use
 
 
 class Batch(NamedTuple):
     """Examples `index_B` (CPU) of one pass; `at` holds the run's seed and (epoch, example), on the device.
 
-    `progress` is the share of the run that lies behind this step.
+    `progress` is the share of the run that lies behind this step. All passes of all `processes` together read
+    the examples `whole_S` in this step: what no mean over equal parts gives has to look at those.
     """
 
     step: int
@@ -26,6 +28,8 @@ class Batch(NamedTuple):
     index_B: Tensor
     at: At
     draws: KeyedDraws
+    whole_S: Tensor
+    processes: Processes = Processes()
 
     def coin(self, use: Use, share: float) -> Tensor:
         """True with probability `share`, one per example, bool [B]."""
@@ -38,7 +42,10 @@ class Batch(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """`total` is minimised; `parts` are averaged and `counts` summed between two lines of the metrics."""
+    """`total` is minimised; `parts` are averaged and `counts` summed between two lines of the metrics.
+
+    Means over passes and processes have to be the values of the whole step.
+    """
 
     total: Tensor
     parts: dict[str, Tensor]
@@ -74,9 +81,10 @@ class Objective(Protocol):
         """Numbers of the finished network on held-out examples."""
         ...
 
-    def after_step(self, batch: Batch) -> tuple[Rewrite, ...]:
-        """Called after the optimizer's step with its last pass; returns weights to replace."""
-        del batch
+    def after_step(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Rewrite, ...]:
+        """Called after the optimizer's step with its last pass and the counts of all its passes, everywhere;
+        returns weights to replace."""
+        del batch, counts
         return ()
 
     def derive(self, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -51,13 +51,13 @@ class ClassifierObjective(Objective):
         accuracy = (logits_BV.detach().argmax(-1) == label_B).float().mean()
         counts = {}
         for name, (logits_BV, answer_B) in self._asked(scores, self.train, batch.index_B).items():
-            total = total + answered_loss(logits_BV, answer_B, smoothing)
+            total = total + answered_loss(logits_BV, answer_B, smoothing, self._expected(name, batch))
             counts[name] = tally(logits_BV.detach(), answer_B)
         return Losses(total, {"loss": total, "accuracy": accuracy}, counts)
 
     def derive(self, counts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {
-            name + ending: right / given
+            name + ending: right.double() / given
             for name, tally_22 in counts.items()
             for ending, (right, given) in zip(("", "_stated"), tally_22, strict=True)
             if given > 0
@@ -88,6 +88,14 @@ class ClassifierObjective(Objective):
             name: (logits_BV, answer_BQ[:, column]) for column, (name, logits_BV) in enumerate(parts.items())
         }
 
+    def _expected(self, name: str, batch: Batch) -> float:
+        """Answered pictures in a pass if the step's were spread evenly, so that parts of a step average to
+        the mean over all its answers; at least one of the whole step."""
+        assert isinstance(self.train, Attributed)
+        column = [attribute.name for attribute in self.attributes].index(name)
+        answered = int((self.train.answers(batch.whole_S)[:, column] != UNANSWERED).sum())
+        return max(1, answered) * len(batch.index_B) / len(batch.whole_S)
+
     def _varied(self, x_BCHW: Tensor, batch: Batch) -> Tensor:
         if self.flip:
             x_BCHW = mirrored(x_BCHW, batch.coin(Use.FLIP, 0.5))
@@ -98,12 +106,12 @@ class ClassifierObjective(Objective):
         return shifted(x_BCHW, down_B, right_B, most)
 
 
-def answered_loss(logits_BV: Tensor, answer_B: Tensor, smoothing: float) -> Tensor:
-    """Mean cross-entropy of the answered pictures; 0 where none is."""
+def answered_loss(logits_BV: Tensor, answer_B: Tensor, smoothing: float, expected: float) -> Tensor:
+    """Sum of the cross-entropies of answered pictures over how many are `expected` to be."""
     sum_ = F.cross_entropy(
         logits_BV, answer_B, ignore_index=UNANSWERED, label_smoothing=smoothing, reduction="sum"
     )
-    return sum_ / (answer_B != UNANSWERED).sum().clamp_min(1)
+    return sum_ / expected
 
 
 def tally(logits_BV: Tensor, answer_B: Tensor) -> Tensor:

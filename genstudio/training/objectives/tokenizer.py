@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier
+from genstudio.processes import Processes
 from genstudio.samplers.draws import At, Use
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, Reconstruction
 from genstudio.training import recipe as recipes
@@ -47,15 +48,14 @@ class TokenizerObjective(Objective):
         self.examples = len(train)
         self.reads = {"data": train.fingerprint}
         self.idle_V = torch.full((network.config.vocab,), weights.restart_after, device=device)
-        self._used_V = torch.zeros_like(self.idle_V, dtype=torch.bool)
-        self._residuals: tuple[Tensor, ...] = ()
+        self._residuals: list[tuple[Tensor, ...]] = []
 
     def losses(self, batch: Batch) -> Losses:
         x_BCHW = to_unit(self.train.pixels(batch.index_B), self.device)
         if self.flip:
             x_BCHW = mirrored(x_BCHW, batch.coin(Use.FLIP, 0.5))
         made: Reconstruction = self.network(x_BCHW)
-        self._residuals = tuple(z_NC.detach() for z_NC in made.residuals)
+        self._residuals.append(tuple(z_NC.detach() for z_NC in made.residuals))
         y_BCHW = made.x_BCHW.float()
         parts = {
             "l1": F.l1_loss(y_BCHW, x_BCHW),
@@ -71,21 +71,22 @@ class TokenizerObjective(Objective):
         parts["vq"] = made.vq_loss.float()
         total = pixels + weights.vq * parts["vq"]
         if self.critic is not None and batch.progress >= weights.adversarial_start:
-            total = total + self._adversarial(self.critic, x_BCHW, y_BCHW, pixels, parts)
+            total = total + self._adversarial(self.critic, x_BCHW, y_BCHW, pixels, parts, batch.processes)
         counts_KV = torch.stack([self._count(ids_Bn) for ids_Bn in made.codes.data])
-        self._used_V |= counts_KV.sum(dim=0) > 0
         return Losses(total, {"loss": total, **parts}, {"codes": counts_KV})
 
-    def after_step(self, batch: Batch) -> tuple[Rewrite, ...]:
-        """Codes idle for `restart_after` steps move to vectors of the last pass, chosen by keyed draws."""
+    def after_step(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Rewrite, ...]:
+        """Codes idle for `restart_after` steps move to vectors of the step, chosen by keyed draws."""
+        passes, self._residuals = self._residuals, []
         if self.weights.restart_after == 0:
             return ()
-        self.idle_V.add_(1).masked_fill_(self._used_V, 0)
-        self._used_V.zero_()
+        self.idle_V.add_(1).masked_fill_(counts["codes"].sum(dim=0) > 0, 0)
         row_N = (self.idle_V >= self.weights.restart_after).nonzero()[:, 0]
         if len(row_N) == 0:
             return ()
-        z_MD = torch.cat(self._residuals)
+        # Scale by scale, pictures in their order: the same rows however the step was split.
+        scales = zip(*passes, strict=True)
+        z_MD = torch.cat([batch.processes.joined(z_ND) for parts in scales for z_ND in parts])
         place_N2 = torch.stack([torch.full_like(row_N, batch.step), row_N], dim=1)
         at = At(batch.at.seed_R[:1].expand(len(row_N)), place_N2)
         chosen_N = batch.draws.below(Use.INIT, at, len(z_MD))
@@ -131,12 +132,20 @@ class TokenizerObjective(Objective):
         return torch.stack(distances).sum()
 
     def _adversarial(
-        self, critic: Critic, x_BCHW: Tensor, y_BCHW: Tensor, pixels: Tensor, parts: dict[str, Tensor]
+        self,
+        critic: Critic,
+        x_BCHW: Tensor,
+        y_BCHW: Tensor,
+        pixels: Tensor,
+        parts: dict[str, Tensor],
+        processes: Processes,
     ) -> Tensor:
         """Both games at once: `fooling` reaches the tokenizer alone, `critic` the critic alone."""
         fooling = fooling_loss(critic, y_BCHW)
         last = self.network.get_parameter("decoder.conv_out.weight")
-        scale = adaptive_weight(pixels, fooling, last) if self.weights.adaptive else pixels.new_ones(())
+        scale = pixels.new_ones(())
+        if self.weights.adaptive:
+            scale = adaptive_weight(pixels, fooling, last, processes)
         parts["fooling"] = fooling
         parts["critic"] = critic_loss(critic, x_BCHW, y_BCHW.detach())
         return self.weights.adversarial * scale * fooling + parts["critic"]

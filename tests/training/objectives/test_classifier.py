@@ -73,7 +73,7 @@ def toned(pictures: Path) -> ClassifierObjective:
 def batch(*index: int) -> Batch:
     index_B = torch.tensor(index)
     place_B2 = torch.stack([torch.zeros_like(index_B), index_B], dim=1)
-    return Batch(0, 0.0, index_B, At(torch.zeros_like(index_B), place_B2), KeyedDraws())
+    return Batch(0, 0.0, index_B, At(torch.zeros_like(index_B), place_B2), KeyedDraws(), index_B)
 
 
 def test_a_shift_moves_the_picture_and_repeats_its_edge() -> None:
@@ -108,9 +108,18 @@ def test_an_attribute_adds_its_cross_entropy_over_the_answered(pictures: Path) -
     torch.testing.assert_close(made.losses(batch(2)).total, unknown)
 
 
+def test_parts_of_a_step_average_to_the_whole_whoever_answers_where(pictures: Path) -> None:
+    made, whole = toned(pictures), batch(0, 1, 3, 4, 2, 5, 8, 6)
+    parts = [batch(0, 1, 3, 4), batch(2, 5, 8, 6)]  # answered: all of them, one of them
+    losses = [made.losses(part._replace(whole_S=whole.index_B)).total for part in parts]
+    torch.testing.assert_close(torch.stack(losses).mean(), made.losses(whole).total)
+    alone = torch.stack([made.losses(part).total for part in parts]).mean()
+    assert (alone - made.losses(whole).total).abs() > 1e-3
+
+
 def test_nothing_answered_is_no_loss_and_no_gradient() -> None:
     logits_BV = torch.randn(2, 3, requires_grad=True)
-    loss = answered_loss(logits_BV, torch.full((2,), UNANSWERED), smoothing=0.1)
+    loss = answered_loss(logits_BV, torch.full((2,), UNANSWERED), smoothing=0.1, expected=1)
     loss.backward()
     assert loss.item() == 0.0 and logits_BV.grad is not None and logits_BV.grad.abs().sum() == 0
 

@@ -32,7 +32,7 @@ def objective(pictures: Path, **changes: Any) -> TokenizerObjective:
 def batch(step: int = 0, progress: float = 0.0, epoch: int = 0) -> Batch:
     index_B = torch.arange(6)
     place_B2 = torch.stack([torch.full_like(index_B, epoch), index_B], dim=1)
-    return Batch(step, progress, index_B, At(torch.full_like(index_B, 3), place_B2), KeyedDraws())
+    return Batch(step, progress, index_B, At(torch.full_like(index_B, 3), place_B2), KeyedDraws(), index_B)
 
 
 def test_the_total_is_the_weighted_sum_of_the_parts(pictures: Path) -> None:
@@ -57,25 +57,23 @@ def test_idle_codes_restart_at_vectors_of_the_batch(pictures: Path) -> None:
     made = objective(pictures, objective__restart_after=2)
     losses = made.losses(batch())
     used_V = losses.counts["codes"].sum(dim=0) > 0
-    (change,) = made.after_step(batch())
+    vectors_MD = torch.cat(made._residuals[0])
+    (change,) = made.after_step(batch(), losses.counts)
     assert change.name == CODEBOOK
     assert torch.equal(change.row_N, (~used_V).nonzero()[:, 0])
-    vectors_MD = torch.cat(made._residuals)
     assert (torch.cdist(change.value_ND, vectors_MD).amin(dim=1) < 1e-3).all()
-    made.losses(batch())
-    assert made.after_step(batch()) == ()
+    assert made.after_step(batch(), made.losses(batch()).counts) == ()
 
 
 def test_a_code_restarts_after_so_many_idle_steps_and_a_used_one_never(pictures: Path) -> None:
     made = objective(pictures, objective__restart_after=3)
-    made.losses(batch())
-    made.after_step(batch())
+    made.after_step(batch(), made.losses(batch()).counts)
     restarted: list[int] = []
     for step in range(1, 4):
-        counts_KV = made.losses(batch(step)).counts["codes"]
-        for change in made.after_step(batch(step)):
+        counts = made.losses(batch(step)).counts
+        for change in made.after_step(batch(step), counts):
             restarted += change.row_N.tolist()
-            assert not (counts_KV.sum(dim=0)[change.row_N] > 0).any()
+            assert not (counts["codes"].sum(dim=0)[change.row_N] > 0).any()
         if step < 3:
             assert restarted == []
     assert restarted

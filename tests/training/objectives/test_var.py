@@ -45,7 +45,7 @@ def make(pictures: Path, home: Path, **changes: Any) -> NextScaleObjective:
 def batch(epoch: int = 0) -> Batch:
     index_B = torch.arange(8)
     place_B2 = torch.stack([torch.full_like(index_B, epoch), index_B], dim=1)
-    return Batch(0, 0.0, index_B, At(torch.full_like(index_B, 3), place_B2), KeyedDraws())
+    return Batch(0, 0.0, index_B, At(torch.full_like(index_B, 3), place_B2), KeyedDraws(), index_B)
 
 
 def test_an_untrained_head_has_the_loss_of_a_guess(objective: NextScaleObjective) -> None:
