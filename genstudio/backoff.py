@@ -11,18 +11,22 @@ import torch
 
 from genstudio.errors import Exit, GenstudioError, is_out_of_memory
 from genstudio.events import Event
+from genstudio.processes import Processes
 from genstudio.request import Request
 from genstudio.studio import Studio
 
 
-def stream(studio: Studio, request: Request, say: Callable[[str], None]) -> Iterator[Event]:
+def stream(
+    studio: Studio, request: Request, say: Callable[[str], None], processes: Processes = Processes()
+) -> Iterator[Event]:
     """As `Studio.stream`, in smaller batches from the first one on that runs out of memory.
 
-    No picture of such a batch was told yet, but its advances were. `say` hears the new size. Raises
-    GenstudioError (exit code 4) where not even one picture fits.
+    Of several processes each makes its share of the batches. No picture of a batch that does not fit was told
+    yet, but its advances were. `say` hears the new size. Raises GenstudioError (exit code 4) where not even
+    one picture fits.
     """
     size = request.batch
-    for positions in request.batches():
+    for positions in processes.share(request.batches()):
         left = positions
         while left:
             part = left[:size]

@@ -8,8 +8,9 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain, count
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,16 +27,27 @@ def atomic(path: Path) -> Iterator[Path]:
 
     Parent folders are made. Raises GenstudioError where the disk is full or the place cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with _temporary(path) as temporary:
+        yield temporary
+        settle(temporary, path)
+
+
+def write(path: Path, fill: Callable[[Path], object], fresh: bool = False) -> Path:
+    """As `atomic`, for a function that fills the file; returns its name.
+
+    A `fresh` file is written beside older ones: as `path`, or as the first of `NAME-1`, `NAME-2` ... that
+    nobody has. No other process gets the same name.
+    """
+    with _temporary(path) as temporary:
+        fill(temporary)
+        name = _claimed(path) if fresh else path
         try:
-            yield temporary
-            settle(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise explained(error, path) from error
+            settle(temporary, name)
+        except OSError:
+            if fresh:
+                name.unlink(missing_ok=True)
+            raise
+    return name
 
 
 def settle(temporary: Path, path: Path) -> None:
@@ -76,6 +88,34 @@ def nearest_folder(path: Path) -> Path:
 def free_bytes(path: Path) -> int:
     """What is free on the disk where `path` lies or would lie."""
     return shutil.disk_usage(nearest_folder(path)).free
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    """A name beside `path` that is free again afterwards; the disk's errors in plain words."""
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def _claimed(path: Path) -> Path:
+    """The first free name, from now on an empty file."""
+    return next(filter(_claim, chain([path], (path.with_stem(f"{path.stem}-{i}") for i in count(1)))))
+
+
+def _claim(path: Path) -> bool:
+    """Make an empty file; whether it is this process that made it."""
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _umask() -> int:

@@ -3,14 +3,16 @@
 import errno
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from genstudio import files
 from genstudio.errors import GenstudioError
-from genstudio.files import atomic, digest, home, write_text
+from genstudio.files import atomic, digest, home, write, write_text
 
 
 def test_a_write_makes_its_folders_and_leaves_only_the_file(tmp_path: Path) -> None:
@@ -50,6 +52,29 @@ def test_the_disk_speaks_in_two_sentences(number: int, message: str, tmp_path: P
         temporary.write_text("half")
         raise OSError(number, "reason")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fresh_file_that_fails_leaves_no_empty_name(tmp_path: Path, monkeypatch) -> None:
+    def full(temporary: Path, path: Path) -> None:
+        assert path.name == "c.txt" and path.is_file()
+        raise OSError(errno.ENOSPC, "reason")
+
+    monkeypatch.setattr(files, "settle", full)
+    with pytest.raises(GenstudioError, match="The disk is full"):
+        write(tmp_path / "c.txt", lambda temporary: temporary.write_text("whole"), fresh=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fresh_files_of_many_writers_are_all_there(tmp_path: Path) -> None:
+    """Eight threads, as eight processes would, ask for one name at the same time."""
+
+    def make(number: int) -> Path:
+        return write(tmp_path / "a.txt", lambda temporary: temporary.write_text(str(number)), fresh=True)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(make, range(40)))
+    assert len(set(made)) == 40 and {path.name for path in made} >= {"a.txt", "a-1.txt", "a-39.txt"}
+    assert [path.read_text() for path in made] == [str(number) for number in range(40)]
 
 
 def test_digest_is_the_sha256_of_the_bytes(tmp_path: Path) -> None:

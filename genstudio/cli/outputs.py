@@ -18,7 +18,8 @@ from genstudio.data.labels import NO_CLASS
 from genstudio.events import Advance, Picture
 from genstudio.media.animation import Format, save_animation
 from genstudio.media.grid import grid
-from genstudio.media.png import save_png, to_image, unique_path
+from genstudio.media.png import save_png, to_image
+from genstudio.processes import Processes
 from genstudio.request import Request, Wanted, spec
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class Outputs:
         for position, pixels_CHW in shown.items():
             name = f"{_name(request.pictures[position])}-{event.step:02d}.png"
             for folder in self.previews:
-                save_png(unique_path(folder / name), to_image(pixels_CHW))
+                save_png(folder / name, to_image(pixels_CHW), fresh=True)
             if self.animate:
                 before = self.frames.get(position, []) if event.step else []  # a batch may begin again
                 self.frames[position] = [*before, pixels_CHW]
@@ -67,15 +68,21 @@ class Outputs:
 
     def save(self, picture: Picture, request: Request, facts: dict[str, Any]) -> None:
         """Write one picture with the run that makes it again."""
-        path = unique_path(self.folder / f"{_name(picture.wanted)}.png")
-        save_png(path, picture.image, picture.spec(request, facts))
+        path = self.folder / f"{_name(picture.wanted)}.png"
+        path = save_png(path, picture.image, picture.spec(request, facts), fresh=True)
         self.written.append((picture, path))
         if self.animate:
-            frames = self._finished(picture)
-            self.moving[picture.position] = unique_path(path.with_suffix(f".{self.animate}"))
-            save_animation(self.moving[picture.position], list(map(to_image, frames)), self.animate)
+            frames = list(map(to_image, self._finished(picture)))
+            moving = path.with_suffix(f".{self.animate}")
+            self.moving[picture.position] = save_animation(moving, frames, self.animate, fresh=True)
             if not self._few(request):
                 del self.frames[picture.position]
+
+    def gather(self, processes: Processes) -> None:
+        """What all processes wrote, in the first one, in the order of the request; nothing in the others."""
+        self.written = sorted(processes.collect(self.written), key=lambda one: one[0].position)
+        self.moving = dict(processes.collect(list(self.moving.items())))
+        self.frames = dict(processes.collect(list(self.frames.items())))
 
     def finish(self, request: Request, facts: dict[str, Any], status: str) -> None:
         """Write the grid, captioned with seeds and classes; its spec makes all of its pictures again."""
@@ -113,13 +120,14 @@ class Outputs:
         rows = {picture.position: picture.wanted for picture in pictures}
         size = min(request.batch, len(request.pictures))
         first, last = pictures[0].wanted, pictures[-1].wanted
-        self.grid = unique_path(self.folder / f"grid-{first.seed:06d}-{last.seed:06d}.png")
-        save_png(self.grid, self._sheet(pictures, self.captions), spec(request, rows, size, facts))
+        path = self.folder / f"grid-{first.seed:06d}-{last.seed:06d}.png"
+        run = spec(request, rows, size, facts)
+        self.grid = save_png(path, self._sheet(pictures, self.captions), run, fresh=True)
         if self.animate and self._few(request):
-            self.moving_grid = unique_path(self.grid.with_suffix(f".{self.animate}"))
             steps = range(max(map(len, self.frames.values())))
             sheets = [self._sheet(pictures, self.captions, step) for step in steps]
-            save_animation(self.moving_grid, sheets, self.animate)
+            moving = self.grid.with_suffix(f".{self.animate}")
+            self.moving_grid = save_animation(moving, sheets, self.animate, fresh=True)
         elif self.animate:
             self.say(f"Only grids of up to {MOST_ANIMATED} pictures are animated.")
 
@@ -145,14 +153,17 @@ class Outputs:
         return len(request.keep or request.pictures) <= MOST_ANIMATED
 
 
-def watched(previews: list[str], quiet: bool) -> tuple[tuple[Path, ...], "Screen | None"]:
+def watched(
+    previews: list[str], quiet: bool, processes: Processes
+) -> tuple[tuple[Path, ...], "Screen | None"]:
     """What `--preview` means: folders, and the terminal for `inline` or, forced, `inline:PROTOCOL`.
 
-    A pipe gets a note and no picture. Raises GenstudioError for an unknown protocol.
+    The first process alone draws on the terminal. A pipe gets a note and no picture. Raises GenstudioError
+    for an unknown protocol.
     """
     ways = [name.partition(":")[2] for name in previews if name.partition(":")[0] == "inline"]
     folders = tuple(Path(name) for name in previews if name.partition(":")[0] != "inline")
-    if not ways:
+    if not ways or not processes.first:
         return folders, None
     from genstudio.media.screen import open_screen
 

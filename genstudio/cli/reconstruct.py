@@ -47,14 +47,14 @@ def reconstruct(
     """
     from genstudio.evaluation.reconstruction import psnr, ssim
     from genstudio.media.grid import grid
-    from genstudio.media.png import save_png, unique_path
+    from genstudio.media.png import save_png
 
     release, config = _tokenizer(model)
     names, pixels_BCHW = _pictures(files, data, num, config)
     again_BCHW = _round_trip(release, pixels_BCHW, device)
     decibels, likeness = psnr(pixels_BCHW, again_BCHW).tolist(), ssim(pixels_BCHW, again_BCHW).tolist()
-    path = unique_path(output / release.name / "reconstruction.png")
-    save_png(path, grid(_stacked(pixels_BCHW, again_BCHW), len(names)))
+    sheet = grid(_stacked(pixels_BCHW, again_BCHW), len(names))
+    path = save_png(output / release.name / "reconstruction.png", sheet, fresh=True)
     rows = zip(names, decibels, likeness, strict=True)
     result: dict[str, Any] = {
         "model": release.name,

@@ -41,6 +41,7 @@ from genstudio.cli.options import (
     TopP,
 )
 from genstudio.errors import GenstudioError
+from genstudio.processes import Processes
 
 if TYPE_CHECKING:
     from genstudio.cli.outputs import Outputs
@@ -108,7 +109,11 @@ def sample(
     genstudio sample --from out/var-fashion/008-000003.png
 
     genstudio sample -c shirt --image photo.png --mask sleeve.png
+
+    torchrun --nproc-per-node 2 -m genstudio sample var-fashion -n 100
     """
+    processes = Processes.of_this_run()
+    silent = quiet or json_ or not processes.first
     fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
     choosing = {"best_of": best_of, "accept": accept, "judge": judge}
     if source is not None:
@@ -124,13 +129,14 @@ def sample(
         recipe = {**fields, "smooth": smooth}
         request, release = _asked(model, classes, num, seed, batch or BATCH, recipe, choosing, editing)
     if max_memory is not None or not dry_run:
-        request = _fitted(request, release, device, dtype, max_memory, batch is None, quiet or json_)
+        request = _fitted(request, release, device, dtype, max_memory, batch is None, silent)
     if dry_run:
-        emit(_plan(request, release, device, dtype))
+        if processes.first:
+            emit(_plan(request, release, device, dtype))
         return
     from genstudio.cli.outputs import Outputs, watched
 
-    folders, screen = watched(preview or [], quiet or json_)
+    folders, screen = watched(preview or [], silent, processes)
     wanted = Outputs(
         folder=output / release.name,
         with_grid=grid,
@@ -140,7 +146,10 @@ def sample(
         screen=screen,
     )
     machine = {"device": device, "dtype": dtype, "kernels": kernels}
-    result = _run(request, wanted, machine, before, compile_, quiet or json_)
+    result = _run(request, wanted, machine, before, compile_, silent, processes)
+    processes.leave()
+    if not processes.first:
+        return
     if json_:
         emit(result)
     else:
@@ -257,8 +266,9 @@ def _run(
     before: "Recorded | None",
     compile_: bool,
     quiet: bool,
+    processes: Processes,
 ) -> dict[str, Any]:
-    """Load, sample, write; what was written and how long it took."""
+    """Load, sample, write; what was written, by all processes, and how long it took."""
     from genstudio import backoff
     from genstudio.events import Advance
     from genstudio.studio import Studio
@@ -268,19 +278,20 @@ def _run(
     if compile_:
         studio.compile()
     loaded = time.perf_counter()
-    if before is not None:
+    if before is not None and processes.first:
         _warn(studio, before)
     note(f"{studio.release.name} on {studio.runtime.describe()}, {request.describe()}", quiet)
     if request.edit:
         note(request.edit.explain(studio.tokenizer.config.pixels), quiet)
     bar = Meter("pictures", len(request.pictures), quiet or wanted.screen is not None)
     with wanted.screen or nullcontext(), bar as meter:
-        for event in backoff.stream(studio, request, lambda text: wanted.say(text, quiet)):
+        for event in backoff.stream(studio, request, lambda text: wanted.say(text, quiet), processes):
             if isinstance(event, Advance):
                 meter.reach(event.batch.start + len(event.batch) * event.done / event.total)
                 wanted.advance(event, request, meter.line())
             else:
                 wanted.save(event, request, studio.facts())
+        wanted.gather(processes)
         wanted.finish(request, studio.facts(), meter.line())
     seconds = {"load": loaded - start, "sample": time.perf_counter() - loaded}
     return {"model": studio.release.name, **wanted.report(), "seconds": seconds}

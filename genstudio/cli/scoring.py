@@ -228,13 +228,11 @@ def _grid(sample: "Sample", path: Path) -> Path:
 
     from genstudio.evaluation.run import PIXELS, PREVIEWED
     from genstudio.media.grid import grid
-    from genstudio.media.png import save_png, unique_path
+    from genstudio.media.png import save_png
 
     first = [at for at in sample.shards.ranges if at.start < min(PREVIEWED, sample.until)]
     pixels = torch.cat([sample.shards.one(at, PIXELS) for at in first])
-    free = unique_path(path)
-    save_png(free, grid(pixels, GRID_COLUMNS))
-    return free
+    return save_png(path, grid(pixels, GRID_COLUMNS), fresh=True)
 
 
 def _folder(plan: "Plan", wanted: Wanted) -> Path:

@@ -7,14 +7,14 @@ Two text chunks: `genstudio` holds the whole run spec as JSON (`genstudio sample
 
 import json
 from collections.abc import Mapping
-from itertools import count
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image, PngImagePlugin
 
 from genstudio.errors import GenstudioError
-from genstudio.files import atomic
+from genstudio.files import write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,18 +30,24 @@ def to_image(pixels_CHW: "Tensor") -> Image.Image:
     return Image.fromarray(array[0] if len(array) == 1 else array.transpose(1, 2, 0))
 
 
-def save_png(path: Path, picture: "Tensor | Image.Image", spec: Mapping[str, Any] | None = None) -> None:
+def save_png(
+    path: Path,
+    picture: "Tensor | Image.Image",
+    spec: Mapping[str, Any] | None = None,
+    *,
+    fresh: bool = False,
+) -> Path:
     """Write a picture (uint8 [C,H,W] or Pillow's) atomically, with its run spec where one is given.
 
-    Raises GenstudioError when the disk is full or the folder cannot be written; nothing half-written stays.
+    Returns its name: that of a `fresh` file gets a number where `path` is taken. Raises GenstudioError when
+    the disk is full or the folder cannot be written; nothing half-written stays.
     """
     chunks = PngImagePlugin.PngInfo()
     if spec is not None:
         chunks.add_text(CHUNK, json.dumps(spec))
         chunks.add_text(READABLE_CHUNK, readable(spec))
     image = picture if isinstance(picture, Image.Image) else to_image(picture)
-    with atomic(path) as temporary:
-        image.save(temporary, format="PNG", pnginfo=chunks)
+    return write(path, partial(image.save, format="PNG", pnginfo=chunks), fresh)
 
 
 def read_spec(path: Path) -> dict[str, Any]:
@@ -70,14 +76,6 @@ def read_spec(path: Path) -> dict[str, Any]:
         raise GenstudioError(
             f"The run spec in {path} is damaged.", "Give the PNG as genstudio wrote it."
         ) from error
-
-
-def unique_path(path: Path) -> Path:
-    """`path`, or the first of `NAME-1`, `NAME-2` ... that does not exist yet."""
-    if not path.exists():
-        return path
-    tries = (path.with_name(f"{path.stem}-{i}{path.suffix}") for i in count(1))
-    return next(free for free in tries if not free.exists())
 
 
 def readable(spec: Mapping[str, Any]) -> str:

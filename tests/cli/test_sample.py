@@ -2,10 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from genstudio.errors import Exit
@@ -13,7 +15,7 @@ from genstudio.media.png import read_spec
 from genstudio.releases import catalogue, weights
 from genstudio.studio import Studio
 from tests.releases import tiny
-from tests.support import genstudio
+from tests.support import genstudio, torchrun
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -222,3 +224,35 @@ def test_too_little_memory_is_told(tiny_var: str, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Studio, "decode", greedy)
     ran = genstudio("sample", tiny_var, "-o", tmp_path, "-q")
     assert ran.code == Exit.MEMORY and "--batch" in ran.err
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As torchrun gives to each of its processes; metadata says it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_two_processes_make_what_one_makes(tiny_var: str, home: Path, tmp_path: Path) -> None:
+    """The same pixels and metadata under the same names; one grid of all, one report; nothing overwritten."""
+    words = ("sample", tiny_var, "-n", 10, "--seed", 3, "--batch", 2, "--animate", "gif", "--json")
+    alone = genstudio(*words, "-o", tmp_path / "one").data
+    (tmp_path / "two" / tiny_var).mkdir(parents=True)
+    taken = tmp_path / "two" / tiny_var / "004-000007.png"
+    taken.write_bytes(b"older")
+    ran = torchrun("-m", "genstudio", *words, "-o", tmp_path / "two", home=home)
+    assert ran.returncode == 0, ran.stderr
+    together = json.loads(ran.stdout)
+    assert [one["seed"] for one in together["pictures"]] == [one["seed"] for one in alone["pictures"]]
+    for one, two in zip(alone["pictures"], together["pictures"], strict=True):
+        first, second = Path(one["file"]), Path(two["file"])
+        assert np.array_equal(pixels(first), pixels(second)) and read_spec(first) == read_spec(second)
+        assert second.name == ("004-000007-1.png" if first.name == taken.name else first.name)
+        assert Path(two["animation"]).read_bytes() == Path(one["animation"]).read_bytes()
+    for key in ("grid", "grid_animation"):
+        assert Path(alone[key]).read_bytes() == Path(together[key]).read_bytes()
+    assert taken.read_bytes() == b"older"
+    assert len(list(taken.parent.iterdir())) == 23  # pictures and animations, two grids, the older file

@@ -13,7 +13,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from genstudio.errors import GenstudioError
-from genstudio.media.png import read_spec, save_png, unique_path
+from genstudio.media.png import read_spec, save_png
 
 SPEC = {"model": "var-fashion", "seed": 2**53 + 1, "recipe": {"cfg": 1.5, "note": "Bär ☃"}, "until": None}
 
@@ -87,12 +87,14 @@ def test_a_place_that_is_no_folder_is_named(tmp_path: Path) -> None:
         save_png(tmp_path / "file" / "a.png", random_picture(1), SPEC)
 
 
-def test_unique_paths_count_up(tmp_path: Path) -> None:
-    path = tmp_path / "003-000001.png"
-    for expected in ("003-000001.png", "003-000001-1.png", "003-000001-2.png"):
-        free = unique_path(path)
-        assert free.name == expected
-        free.write_bytes(b"")
+def test_a_fresh_picture_overwrites_nothing(tmp_path: Path) -> None:
+    names = ["003-000001.png", "003-000001-1.png", "003-000001-2.png"]
+    for shade, expected in enumerate(names):
+        picture = Image.new("RGB", (4, 4), (shade, 0, 0))
+        assert save_png(tmp_path / names[0], picture, fresh=True) == tmp_path / expected
+    assert [Image.open(tmp_path / name).getpixel((0, 0))[0] for name in names] == [0, 1, 2]
+    assert save_png(tmp_path / names[0], Image.new("RGB", (4, 4), (9, 0, 0))) == tmp_path / names[0]
+    assert Image.open(tmp_path / names[0]).getpixel((0, 0))[0] == 9
 
 
 def test_reading_costs_no_torch() -> None:
