@@ -15,6 +15,7 @@ time.sleep(0.5 * mine.rank)
 (folder / str(mine.rank)).write_text("here")
 mine.wait()
 assert len(list(folder.iterdir())) == mine.count == 2
+mine.wait()  # nobody writes on before both have looked
 
 with mine.first_ahead():
     assert mine.first != (folder / "made").exists()
