@@ -90,7 +90,6 @@ def test_what_chose_and_scores_at_once_is_told(tiny_var: str, scored: tuple, tmp
     assert (plain["label"], best["label"]) == ("baseline", "lossy")
     assert plain["judge"] is None and best["judge"] == "tiny-judge" and report["flattered"]
     assert best["scores"]["class_share"]["value"] >= plain["scores"]["class_share"]["value"]
-    assert best["seconds_per_image"] > 1.5 * plain["seconds_per_image"]
 
 
 def test_a_page_can_have_a_name_of_its_own(tiny_var: str, scored: tuple, tmp_path: Path) -> None:
