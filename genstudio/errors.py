@@ -37,3 +37,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that memory was not enough, on any device."""
     told = isinstance(error, RuntimeError) and any(words in str(error) for words in NO_MEMORY)
     return told or isinstance(error, MemoryError)
+
+
+def is_lost_process(error: BaseException) -> bool:
+    """Whether an error means that another process of the run is gone: gloo says where it heard of that."""
+    return isinstance(error, RuntimeError) and "gloo/transport" in str(error)

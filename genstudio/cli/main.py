@@ -19,7 +19,7 @@ from genstudio.cli.models import models
 from genstudio.cli.reconstruct import reconstruct
 from genstudio.cli.sample import sample
 from genstudio.cli.train import train
-from genstudio.errors import Exit, GenstudioError, is_out_of_memory
+from genstudio.errors import Exit, GenstudioError, is_lost_process, is_out_of_memory
 from genstudio.processes import Processes
 
 # Typer brings its own click in newer versions and uses the installed one in older ones.
@@ -66,10 +66,14 @@ def guarded(body: Callable[[], object], as_json: bool) -> int:
         hint = "What was finished is kept."
         return _fail(GenstudioError("Interrupted.", hint, Exit.INTERRUPTED), as_json)
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        hint = "Lower --batch, or choose a smaller model."
-        return _fail(GenstudioError("There is not enough memory.", hint, Exit.MEMORY), as_json)
+        if is_out_of_memory(error):
+            hint = "Lower --batch, or choose a smaller model."
+            return _fail(GenstudioError("There is not enough memory.", hint, Exit.MEMORY), as_json)
+        if is_lost_process(error):
+            hint = "What it said itself, if anything, tells why."
+            gone = GenstudioError("Another process of this run has ended.", hint, Exit.INTERNAL)
+            return _fail(gone, as_json)
+        raise
 
 
 def _fail(error: GenstudioError, as_json: bool) -> int:
