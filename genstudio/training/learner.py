@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genstudio import registry
@@ -22,7 +21,7 @@ from genstudio.training.metrics import Window
 from genstudio.training.objectives.base import Batch, Objective, Rewrite
 from genstudio.training.optimizer import averaged, build_optimizer, rewrite
 from genstudio.training.recipe import TrainingRecipe
-from genstudio.training.shard import Root, optimizer_rows, shard, whole
+from genstudio.training.shard import Root, is_rows, optimizer_rows, shard, whole
 
 
 class Learner:
@@ -60,7 +59,7 @@ class Learner:
                 losses = self.root(partial(self.objective.losses, batch))
             torch.autograd.backward(losses.total / len(passes))
             said.add(losses.parts, losses.counts, 1 / len(passes))
-        self.processes.mean_([value for value in self._gradients() if not isinstance(value, DTensor)])
+        self.processes.mean_([value for value in self._gradients() if not is_rows(value)])
         said.meet(self.processes)
         said.add({"grad_norm": self._clip()}, {}, 1.0)
         return said
@@ -85,7 +84,7 @@ class Learner:
         All processes have to ask; where weights are sharded only the first one gets them whole.
         """
         network = self.objective.network if self.average is None else self.average.module
-        if isinstance(next(network.parameters()), DTensor):
+        if is_rows(next(network.parameters())):
             tensors = whole(network.state_dict(), keep=self.processes.first)
             if self.processes.first:
                 fresh = registry.build(self.recipe.network)
@@ -116,7 +115,7 @@ class Learner:
         """Clip the gradients of each network by itself; returns the main network's norm."""
         limit = self.recipe.optimizer.clip or float("inf")
         norms = [nn.utils.clip_grad_norm_(module.parameters(), limit) for module in self.modules.values()]
-        return norms[0].full_tensor() if isinstance(norms[0], DTensor) else norms[0]
+        return norms[0].full_tensor() if is_rows(norms[0]) else norms[0]
 
 
 @contextmanager

@@ -7,15 +7,18 @@ so that the rest of training does not ask which it has, and a checkpoint holds w
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor
-from torch.utils._pytree import tree_map_only
+from torch.utils._pytree import tree_map
 
+from genstudio.errors import GenstudioError
 from genstudio.training.objectives.base import Losses
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+    from torch.distributed.tensor import DTensor
 
 
 class Root(nn.Module):
@@ -34,13 +37,17 @@ class Root(nn.Module):
             return compute()
 
 
-def shard(root: Root, average: nn.Module | None, mesh: DeviceMesh) -> None:
+def shard(root: Root, average: nn.Module | None, mesh: "DeviceMesh") -> None:
     """Keep this process's rows of all weights, and of the network's average, in place.
 
-    Every process has to hold the same weights before.
+    Every process has to hold the same weights before. Raises GenstudioError where torch has no FSDP2.
     """
-    from torch.distributed.fsdp import fully_shard
-
+    try:
+        from torch.distributed.fsdp import fully_shard
+    except ImportError as error:
+        raise GenstudioError(
+            "This torch cannot shard networks.", "Install torch 2.6 or newer, or leave run.shard away."
+        ) from error
     for module in root.trained.values():
         for part in _parts(module):
             fully_shard(part, mesh=mesh)
@@ -49,22 +56,29 @@ def shard(root: Root, average: nn.Module | None, mesh: DeviceMesh) -> None:
         fully_shard(average, mesh=mesh)
 
 
+def is_rows(value: Any) -> "TypeGuard[DTensor]":
+    """Whether a value is a process's rows of a tensor (by a method: the class takes long to import)."""
+    return hasattr(value, "full_tensor")
+
+
 def whole(state: Any, keep: bool = True) -> Any:
     """The same nest of values with whole tensors on the CPU for rows; where `keep` is false, None for them.
 
     Every process has to come here, one tensor after another is put together.
     """
 
-    def gather(value: DTensor) -> Tensor | None:
+    def gather(value: Any) -> Any:
+        if not is_rows(value):
+            return value
         full = value.full_tensor().detach()
         return full.cpu() if keep else None
 
-    return tree_map_only(DTensor, gather, state)
+    return tree_map(gather, state)
 
 
 def rows(full: Tensor, like: Tensor) -> Tensor:
     """A whole tensor as `like` is: itself, or this process's rows of it."""
-    if not isinstance(like, DTensor):
+    if not is_rows(like):
         return full
     mine = torch.empty_like(like)
     local, start = _own(mine)
@@ -95,7 +109,7 @@ def put(tensor: Tensor, row_N: Tensor, value_ND: Tensor | float) -> None:
 
 def _own(tensor: Tensor) -> tuple[Tensor, int]:
     """What this process holds of a tensor, and which row of the whole comes first: FSDP2 cuts like chunk."""
-    if not isinstance(tensor, DTensor):
+    if not is_rows(tensor):
         return tensor, 0
     each = -(-tensor.shape[0] // tensor.device_mesh.size())
     return tensor.to_local(), min(each * tensor.device_mesh.get_local_rank(), tensor.shape[0])
