@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.errors import Exit, GenstudioError
-from genstudio.files import digest
 from genstudio.releases import catalogue, weights
 from genstudio.training import learner as learners
 from genstudio.training.loop import Status
@@ -18,7 +17,7 @@ from genstudio.training.objectives.tokenizer import TokenizerObjective
 from genstudio.training.recipe import TrainingRecipe
 from genstudio.training.run import Summary, train
 from tests.training import tiny
-from tests.training.tiny import lines
+from tests.training.tiny import lines, weights_hash
 
 CPU = torch.device("cpu")
 
@@ -74,18 +73,16 @@ def test_an_interrupted_run_goes_on_bit_for_bit(
         go(recipe, tmp_path / "broken", report=press_at(5))
     assert caught.value.code == Exit.INTERRUPTED
     go(recipe, tmp_path / "broken")
-    assert digest(tmp_path / "whole" / "model.safetensors") == digest(
-        tmp_path / "broken" / "model.safetensors"
-    )
+    assert weights_hash(tmp_path / "whole") == weights_hash(tmp_path / "broken")
     assert lines(tmp_path / "whole") == lines(tmp_path / "broken")
 
 
 def test_a_finished_run_is_finished(pictures: Path, tmp_path: Path) -> None:
     recipe = tiny.recipe(tiny.CLASSIFIER, pictures)
     go(recipe, tmp_path)
-    before, model = lines(tmp_path), digest(tmp_path / "model.safetensors")
+    before, model = lines(tmp_path), weights_hash(tmp_path)
     go(recipe, tmp_path, report=lambda status: pytest.fail("trained again"))
-    assert lines(tmp_path) == before and digest(tmp_path / "model.safetensors") == model
+    assert lines(tmp_path) == before and weights_hash(tmp_path) == model
 
 
 def test_another_recipe_or_other_pictures_in_the_same_folder_are_refused(
@@ -116,7 +113,7 @@ def test_no_global_generator_is_read_or_moved(pictures: Path, tmp_path: Path) ->
     for seed in (1, 2):
         torch.manual_seed(seed)
         go(tiny.recipe(tiny.VQ, pictures, run__steps=3), tmp_path / str(seed))
-        models.append(digest(tmp_path / str(seed) / "model.safetensors"))
+        models.append(weights_hash(tmp_path / str(seed)))
     assert models[0] == models[1]
 
 
@@ -170,8 +167,7 @@ def test_grids_are_drawn_and_change_nothing(pictures: Path, tmp_path: Path) -> N
         "step-0000004.png",
         "step-0000008.png",
     ]
-    names = [tmp_path / run / "model.safetensors" for run in ("plain", "drawn")]
-    assert digest(names[0]) == digest(names[1])
+    assert weights_hash(tmp_path / "plain") == weights_hash(tmp_path / "drawn")
 
 
 def test_fine_tuning_starts_from_the_model_and_learns_other_classes_anew(

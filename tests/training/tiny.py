@@ -1,5 +1,6 @@
 """Tiny pictures and tiny recipes, so that whole trainings fit into a test."""
 
+import hashlib
 import json
 import math
 import struct
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from genstudio.training.recipe import TrainingRecipe, parse_recipe
@@ -84,6 +86,14 @@ def lines(folder: Path) -> list[dict[str, Any]]:
     """The metrics of a run without what depends on the clock."""
     records = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [{key: value for key, value in record.items() if key not in TIMES} for record in records]
+
+
+def weights_hash(folder: Path) -> str:
+    """Of every released weight. (The file also says how many minutes a run took.)"""
+    total = hashlib.sha256()
+    for name, value in sorted(load_file(folder / "model.safetensors").items()):
+        total.update(name.encode() + value.numpy().tobytes())
+    return total.hexdigest()
 
 
 def fits(share: float, expected: float, count: int) -> bool:
