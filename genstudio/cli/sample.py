@@ -116,16 +116,14 @@ def sample(
     silent = quiet or json_ or not processes.first
     fields = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature, "steps": steps}
     choosing = {"best_of": best_of, "accept": accept, "judge": judge}
+    editing = {"image": image, "mask": mask, "outside": outside, "paste": paste}
     if source is not None:
-        chosen = None if (best_of, accept, judge) == (1, None, None) else choosing
-        turned = {"outside": outside or None, "paste": paste or None}
-        _refuse_with_source(model=model, classes=classes, num=num, candidate=chosen, **turned)
+        _refuse_with_source(choosing, editing, model=model, classes=classes, num=num)
         request, release, before = _replayed(source, {**fields, "smooth": smooth}, image, mask)
         request = replace(request, batch=batch or request.batch)
         dtype = before.dtype if dtype == "auto" else dtype
     else:
         before = None
-        editing = {"image": image, "mask": mask, "outside": outside, "paste": paste}
         recipe = {**fields, "smooth": smooth}
         request, release = _asked(model, classes, num, seed, batch or BATCH, recipe, choosing, editing)
     if max_memory is not None or not dry_run:
@@ -148,12 +146,8 @@ def sample(
     machine = {"device": device, "dtype": dtype, "kernels": kernels}
     result = _run(request, wanted, machine, before, compile_, silent, processes)
     processes.leave()
-    if not processes.first:
-        return
-    if json_:
-        emit(result)
-    else:
-        _say(result)
+    if processes.first:
+        (emit if json_ else _say)(result)
 
 
 def _asked(
@@ -212,7 +206,10 @@ def _replayed(
     return changed, catalogue.find(request.model), recorded(data)
 
 
-def _refuse_with_source(**given: object) -> None:
+def _refuse_with_source(choosing: dict[str, Any], editing: dict[str, Any], **given: object) -> None:
+    """A replay takes fields of the recipe, outputs, and where the files of an edit lie now."""
+    chosen = choosing != {"best_of": 1, "accept": None, "judge": None}
+    given |= {"candidate": chosen or None, **{name: editing[name] or None for name in ("outside", "paste")}}
     for name, value in given.items():
         if value is not None:
             raise GenstudioError(
