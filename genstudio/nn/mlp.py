@@ -3,14 +3,16 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genstudio.nn.linear import Linear
+
 
 class MLP(nn.Module):
     """Two linear layers with a GELU (tanh approximation) between them."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(width, hidden)
-        self.fc2 = nn.Linear(hidden, width)
+        self.fc1 = Linear(width, hidden)
+        self.fc2 = Linear(hidden, width)
 
     def forward(self, x_RnC: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x_RnC), approximate="tanh"))
