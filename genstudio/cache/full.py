@@ -3,7 +3,8 @@
 Buffers are allocated once at their final size; a write copies the new entries behind the committed ones and
 returns views. Rows that may differ in length (speculation on a batch, request queues) need `RaggedCache`.
 Entries written closed stay closed: from their commit on, every later call gets a mask that hides them. Within
-the call that writes them, `Feed.open_Rn` hides them.
+the call that writes them, `Feed.open_Rn` hides them. A write past the capacity is a look: it goes to a place
+that all layers share, behind a copy of the layer's committed entries, and cannot be committed.
 Shapes: Y layers, R rows, H heads, C capacity, D head width, n entries written, m entries read.
 """
 
@@ -24,10 +25,14 @@ class FullCache:
         shape = (spec.layers, spec.rows, spec.heads, spec.capacity, spec.head_dim)
         self.spec = spec
         self.length = 0
-        self._k_YRHCD, self._v_YRHCD = torch.empty(2, *shape, dtype=getattr(torch, spec.dtype), device=device)
+        dtype = getattr(torch, spec.dtype)
+        self._k_YRHCD, self._v_YRHCD = torch.empty(2, *shape, dtype=dtype, device=device)
+        looked = (spec.rows, spec.heads, spec.capacity + spec.look if spec.look else 0, spec.head_dim)
+        self._look_2RHCD = torch.empty(2, *looked, dtype=dtype, device=device)
         self._open_RC: Tensor | None = None
         self._pending = [0] * spec.layers
         self._pending_open_Rn: Tensor | None = None
+        self._looks = False
 
     def write(self, layer: int, k_RHnD: Tensor, v_RHnD: Tensor, feed: Feed, query: Query | None = None) -> KV:
         """Copy k and v behind the committed entries; views of committed + pending come back.
@@ -36,24 +41,29 @@ class FullCache:
         """
         del query
         start, stop = self.length, self.length + k_RHnD.shape[2]
-        if stop > self.spec.capacity:
-            raise ValueError(f"{stop} entries do not fit into a cache of capacity {self.spec.capacity}.")
-        self._k_YRHCD[layer, :, :, start:stop] = k_RHnD
-        self._v_YRHCD[layer, :, :, start:stop] = v_RHnD
+        room = self.spec.capacity + self.spec.look
+        if stop > room:
+            raise ValueError(f"{stop} entries do not fit into a cache of capacity {room}.")
+        self._looks = stop > self.spec.capacity
+        k_RHCD, v_RHCD = self._look(layer) if self._looks else (self._k_YRHCD[layer], self._v_YRHCD[layer])
+        k_RHCD[:, :, start:stop] = k_RHnD
+        v_RHCD[:, :, start:stop] = v_RHnD
         self._pending[layer] = stop - start
         self._pending_open_Rn = feed.open_Rn
         open_Rm = None if self._open_RC is None else self._open_RC[:, :start]
-        return KV(self._k_YRHCD[layer, :, :, :stop], self._v_YRHCD[layer, :, :, :stop], open_Rm)
+        return KV(k_RHCD[:, :, :stop], v_RHCD[:, :, :stop], open_Rm)
 
     def commit(self, keep: int | Tensor) -> None:
         """Keep the first `keep` pending entries of every row.
 
         A tensor of counts or of pending indices has to name the same leading entries in every row. Raises
-        ValueError where it does not, or where a layer has fewer pending entries.
+        ValueError where it does not, where a layer has fewer pending entries, or after a look.
         """
         count = keep if isinstance(keep, int) else _same_prefix(keep)
         if count > min(self._pending):
             raise ValueError(f"Cannot keep {count} entries: a layer has {min(self._pending)} pending.")
+        if count and self._looks:
+            raise ValueError(f"Cannot keep a look past the capacity of {self.spec.capacity} entries.")
         if count:
             self._close(count)
         self.length += count
@@ -71,7 +81,13 @@ class FullCache:
 
     def nbytes(self) -> int:
         """Bytes of the key and value buffers."""
-        return self._k_YRHCD.nbytes + self._v_YRHCD.nbytes
+        return self._k_YRHCD.nbytes + self._v_YRHCD.nbytes + self._look_2RHCD.nbytes
+
+    def _look(self, layer: int) -> Tensor:
+        """The shared keys and values, [2,R,H,capacity + look,D], beginning with what this layer committed."""
+        self._look_2RHCD[0, :, :, : self.length] = self._k_YRHCD[layer, :, :, : self.length]
+        self._look_2RHCD[1, :, :, : self.length] = self._v_YRHCD[layer, :, :, : self.length]
+        return self._look_2RHCD
 
     def _close(self, count: int) -> None:
         """Remember which of the entries about to be committed nobody may see; the mask exists only then."""

@@ -19,9 +19,14 @@ from genstudio.samplers.values import Feed
 
 
 class RaggedCache:
-    """A length per row; holds what `Cache` promises. Every row needs room for all n entries of a write."""
+    """A length per row; holds what `Cache` promises. Every row needs room for all n entries of a write.
+
+    Raises ValueError for a spec with a `look`.
+    """
 
     def __init__(self, spec: CacheSpec, device: torch.device | str, *, fixed: bool = False) -> None:
+        if spec.look:
+            raise ValueError("A ragged cache has no place for a look: add it to the capacity.")
         shape = (2, spec.layers, spec.rows, spec.heads, spec.capacity, spec.head_dim)
         self.spec = spec
         self.length_R = torch.zeros(spec.rows, dtype=torch.int64, device=device)

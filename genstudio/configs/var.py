@@ -39,13 +39,14 @@ class VARConfig:
         ends = list(accumulate(size * size for size in self.sizes))
         return tuple(zip([0, *ends[:-1]], ends, strict=True))
 
-    def cache_spec(self, rows: int, capacity: int, dtype: str) -> CacheSpec:
-        """Keys and values of all blocks for that many rows and slots."""
+    def cache_spec(self, rows: int, capacity: int, dtype: str, look: int = 0) -> CacheSpec:
+        """Keys and values of all blocks for that many rows and slots; `look` more are never kept."""
         return CacheSpec(
             layers=self.depth,
             rows=rows,
             heads=self.heads,
             head_dim=self.width // self.heads,
             capacity=capacity,
+            look=look,
             dtype=dtype,
         )

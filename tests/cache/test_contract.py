@@ -5,6 +5,7 @@ fed slots gives. Shapes: R rows, n slots fed, H heads, D head width.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -237,3 +238,43 @@ def test_a_row_may_end_at_the_capacity(make: Maker) -> None:
     assert isinstance(cache, RaggedCache) and cache.length_R.tolist() == [12, 11, 8]
     fork = cache.take(torch.tensor([2]))
     same(step(fork, window[2:], 4, Causal()), h_RnC[2:])
+
+
+LOOKED = replace(SPEC, capacity=5, look=7)
+
+
+def test_a_look_past_the_capacity_sees_what_every_layer_committed() -> None:
+    cache = FullCache(LOOKED, "cpu")
+    past, x = slots(5, 1), slots(7, 2)
+    step(cache, past, 5)
+    for _ in range(2):
+        same(step(cache, x, 0), without_cache(past, x, (5,)))
+
+
+def test_a_look_is_never_kept_and_not_larger_than_said() -> None:
+    cache = FullCache(LOOKED, "cpu")
+    step(cache, slots(4, 1), 4)
+    with pytest.raises(ValueError, match="look"):
+        step(cache, slots(2, 2), 1)
+    with pytest.raises(ValueError, match="capacity"):
+        Toy()(slots(9, 2), feed(9), cache)
+    x = slots(1, 3)
+    same(step(cache, x, 1), without_cache(slots(4, 1), x, (4,)))
+
+
+def test_closed_entries_stay_closed_in_a_look() -> None:
+    cache = FullCache(LOOKED, "cpu")
+    open_Rn = torch.tensor([[1, 1], [0, 1], [1, 1]]).bool()
+    Toy()(slots(2, 1), feed(2, Causal(), open_Rn), cache)
+    cache.commit(2)
+    alone = FullCache(LOOKED, "cpu")
+    step(alone, slots(2, 1)[:, 1:], 1, Causal())
+    x = slots(6, 2)
+    same(step(cache, x, 0)[1], step(alone, x, 0)[1])
+
+
+def test_bytes_of_a_look_are_those_of_one_layer() -> None:
+    cache = FullCache(LOOKED, "cpu")
+    assert cache.nbytes() == LOOKED.nbytes == 2 * 3 * 2 * (2 * 5 + 12) * 4 * 8
+    fork = cache.take(torch.tensor([0, 1]))
+    assert fork.nbytes() == replace(LOOKED, rows=2).nbytes
