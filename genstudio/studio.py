@@ -27,6 +27,7 @@ from genstudio.files import digest
 from genstudio.generators.var import VAR
 from genstudio.judging import Judge, winners
 from genstudio.media.pixels import to_uint8
+from genstudio.nn.twins import use_kernels
 from genstudio.releases import catalogue, weights
 from genstudio.releases.release import Release
 from genstudio.request import Request, Wanted, choose_pictures
@@ -43,7 +44,10 @@ from genstudio.tokenizers.protocol import Sampling
 
 @dataclass
 class Studio:
-    """A generator, its tokenizer (always float32: rounding its latents costs pictures) and the machine."""
+    """A generator, its tokenizer and the machine.
+
+    The networks are taken over and made ready for it: the twins that run, the number type of the decoder.
+    """
 
     release: Release
     generator: VAR
@@ -53,6 +57,12 @@ class Studio:
     draws: KeyedDraws = KeyedDraws()
     judges: dict[str, Judge] = field(default_factory=dict)
     canvases: dict[Edit, Canvas] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        kernels = chosen(self.runtime.torch_device.type, self.draws.kernels)
+        for network in (self.generator, self.tokenizer):
+            use_kernels(network, kernels)
+        self.tokenizer.decoder.to(getattr(torch, self.runtime.decoder_dtype))
 
     @classmethod
     def load(
@@ -118,11 +128,13 @@ class Studio:
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
     def compile(self) -> None:
-        """Compile what sees nothing of the cache, whose length would make a program per scale: the MLPs and
-        the decoder. Pictures stay the same up to rounding; only time changes."""
+        """Compile what sees nothing of the cache, whose length would make a program per scale: the MLPs, and
+        on a GPU the decoder (on a CPU torch's own group norm is faster than a compiled one). Pictures stay
+        the same up to rounding; only time changes."""
         for block in self.generator.blocks:
             block.get_submodule("mlp").compile(dynamic=True)
-        self.tokenizer.decoder.compile(dynamic=True)
+        if self.runtime.torch_device.type == "cuda":
+            self.tokenizer.decoder.compile(dynamic=True)
 
     def labels(self, classes: str | int | list[int]) -> tuple[int | None, ...]:
         """Class ids from names, ids or ranges."""
@@ -229,10 +241,10 @@ def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
         raise GenstudioError(str(error), "Leave --kernels away, or give --kernels torch.") from error
 
 
-def _full_cache(generator: VAR, rows: int, capacity: int) -> FullCache:
+def _full_cache(generator: VAR, rows: int, capacity: int, look: int) -> FullCache:
     weight = generator.head.weight
     dtype = str(weight.dtype).removeprefix("torch.")
-    return FullCache(generator.config.cache_spec(rows, capacity, dtype), weight.device)
+    return FullCache(generator.config.cache_spec(rows, capacity, dtype, look), weight.device)
 
 
 def _listed(classes: int | list[int]) -> list[int]:

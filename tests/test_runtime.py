@@ -26,6 +26,13 @@ def test_auto_takes_the_best_that_is_there(gpus, bf16, device, dtype, monkeypatc
     assert Runtime.choose() == Runtime(device, dtype)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "decoder"), [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float32")]
+)
+def test_decoders_follow_into_bfloat16_alone(dtype, decoder) -> None:
+    assert Runtime("cuda", dtype).decoder_dtype == decoder
+
+
 def test_a_choice_is_kept(monkeypatch) -> None:
     _machine(monkeypatch, gpus=2)
     chosen = Runtime.choose("cuda:1", "fp16")

@@ -65,9 +65,10 @@ def _machine() -> dict[str, Any]:
 
 
 def _devices() -> dict[str, Any]:
-    """The device that `auto` means, the GPUs, and which twin of the kernels runs on each device type."""
+    """The device that `auto` means, the GPUs, which twin of the kernels runs on each device type, and what
+    has twins."""
     import torch
-    from genstudio_kernels.select import chosen
+    from genstudio_kernels.select import TWINS, chosen
 
     from genstudio.runtime import Runtime
 
@@ -77,6 +78,7 @@ def _devices() -> dict[str, Any]:
         "auto": auto.describe(),
         "gpus": [f"{gpu.name}, {gpu.total_memory / 1e9:.0f} GB" for gpu in gpus],
         "kernels": {kind: chosen(kind) for kind in ("cpu", *(("cuda",) if gpus else ()))},
+        "twins": list(TWINS),
     }
 
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from genstudio.cache.protocol import Cache, Query
 from genstudio.configs.var import VARConfig
-from genstudio.nn.adaln import GATES_FIRST, AdaLN, Modulation, modulate
+from genstudio.nn.adaln import GATES_FIRST, AdaLN, ModulatedNorm, Modulation
 from genstudio.nn.attention import attend, remember
+from genstudio.nn.linear import Linear, linear
 from genstudio.nn.mlp import MLP
 from genstudio.samplers.orders import ScaleOrder
 from genstudio.samplers.values import ALL, Cond, Feed, Given
@@ -33,7 +34,7 @@ class VAR(nn.Module):
         super().__init__()
         self.config = config
         width = config.width
-        self.word_embed = nn.Linear(config.code_width, width)
+        self.word_embed = Linear(config.code_width, width)
         self.class_embed = nn.Embedding(config.classes + 1, width)
         self.start_pos = nn.Parameter(torch.empty(1, 1, width))
         self.slot_pos = nn.Parameter(torch.empty(1, config.slots, width))
@@ -41,7 +42,8 @@ class VAR(nn.Module):
         self.adaln = AdaLN(width, width, 6) if config.shared_adaln else nn.Identity()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.head_adaln = AdaLN(width, width, 2)
-        self.head = nn.Linear(width, config.vocab)
+        self.head_norm = ModulatedNorm(config.norm_eps)
+        self.head = Linear(width, config.vocab)
         ends = torch.tensor([end for _, end in config.bounds], device="cpu")
         self.register_buffer("level_ends", ends, persistent=False)
 
@@ -78,8 +80,8 @@ class VAR(nn.Module):
 
     def logits(self, h_RnC: Tensor, cond: Cond) -> Tensor:
         """float32 logits [R,n,V]."""
-        scale_R1C, shift_R1C = cond.rows[-1].unsqueeze(2).unbind(1)
-        return self.head(modulate(h_RnC, scale_R1C, shift_R1C, self.config.norm_eps)).float()
+        scale_RC, shift_RC = cond.rows[-1].unbind(1)
+        return self.head(self.head_norm(h_RnC, scale_RC, shift_RC)).float()
 
     def _places(self, at_Rn: Tensor) -> Tensor:
         level_Rn = torch.bucketize(at_Rn, self.level_ends, right=True)
@@ -91,17 +93,18 @@ class Block(nn.Module):
 
     def __init__(self, config: VARConfig) -> None:
         super().__init__()
-        self.eps = config.norm_eps
         width = config.width
         self.adaln = Offset(width) if config.shared_adaln else AdaLN(width, width, 6)
+        self.norm = ModulatedNorm(config.norm_eps)
         self.attn = Attention(width, config.heads, config.l2_attention)
         self.mlp = MLP(width, round(width * config.mlp_ratio))
 
     def forward(self, x_RnC: Tensor, rows_R6C: Tensor, feed: Feed, cache: Cache | None, layer: int) -> Tensor:
         mod = Modulation.unpack(rows_R6C, GATES_FIRST)
-        y_RnC = self.attn(modulate(x_RnC, mod.scale1, mod.shift1, self.eps), feed, cache, layer)
-        x_RnC = x_RnC + mod.gate1 * y_RnC
-        return x_RnC + mod.gate2 * self.mlp(modulate(x_RnC, mod.scale2, mod.shift2, self.eps))
+        y_RnC = self.attn(self.norm(x_RnC, mod.scale1, mod.shift1), feed, cache, layer)
+        x_RnC = torch.addcmul(x_RnC, mod.gate1[:, None], y_RnC)
+        y_RnC = self.mlp(self.norm(x_RnC, mod.scale2, mod.shift2))
+        return torch.addcmul(x_RnC, mod.gate2[:, None], y_RnC)
 
 
 class Offset(nn.Module):
@@ -125,15 +128,15 @@ class Attention(nn.Module):
         super().__init__()
         self.heads = heads
         self.scale = 1.0 if l2 else 0.25 / math.sqrt(width // heads)
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.qkv = Linear(width, 3 * width, bias=False)
         self.q_bias = nn.Parameter(torch.empty(width))
         self.v_bias = nn.Parameter(torch.empty(width))
         self.log_scale = nn.Parameter(torch.empty(1, heads, 1, 1)) if l2 else None
-        self.proj = nn.Linear(width, width)
+        self.proj = Linear(width, width)
 
     def forward(self, x_RnC: Tensor, feed: Feed, cache: Cache | None, layer: int) -> Tensor:
         bias = torch.cat([self.q_bias, torch.zeros_like(self.q_bias), self.v_bias])
-        qkv = F.linear(x_RnC, self.qkv.weight, bias)
+        qkv = linear(x_RnC, self.qkv.weight, bias)
         raw_RHnD, k_RHnD, v_RHnD = rearrange(qkv, "R n (three H D) -> three R H n D", three=3, H=self.heads)
         q_RHnD = raw_RHnD
         if self.log_scale is not None:

@@ -88,7 +88,7 @@ class Bench:
         known = estimate(self.release, timing.batch, runtime.dtype, self.recipe)
         seconds = timing.image.median * timing.batch
         matrix, copy = rates["matrix_flops_per_second"], rates["copy_bytes_per_second"]
-        ideal = needed.transformer / matrix[runtime.dtype] + needed.decoder / matrix["float32"]
+        ideal = needed.transformer / matrix[runtime.dtype] + needed.decoder / matrix[runtime.decoder_dtype]
         flops = needed.transformer + needed.decoder
         return {
             "batch": timing.batch,
@@ -127,9 +127,8 @@ def note_on(others: float) -> str | None:
 
 
 def _rates(runtimes: Sequence[Runtime]) -> dict[str, Any]:
-    """The decoder computes in float32 whatever the generator does."""
     device = runtimes[0].torch_device
-    dtypes = dict.fromkeys(["float32", *(runtime.dtype for runtime in runtimes)])
+    dtypes = dict.fromkeys(name for one in runtimes for name in (one.dtype, one.decoder_dtype))
     return {
         "matrix_flops_per_second": {name: matrix_rate(device, getattr(torch, name)) for name in dtypes},
         "copy_bytes_per_second": copy_rate(device),

@@ -29,9 +29,10 @@ from torch.utils._pytree import tree_leaves
 
 from genstudio import registry
 from genstudio.cache.spec import BYTES
+from genstudio.events import Advance
 from genstudio.measure.sketch import Sketch, generator_config
 from genstudio.releases.release import Release
-from genstudio.runtime import Dtype
+from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Order
 from genstudio.studio import tokenizer_of
@@ -64,8 +65,9 @@ def estimate(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None =
     Without `recipe` the release's own. Raises GenstudioError for a release that makes no pictures.
     """
     known = held(release, batch, dtype, recipe)
-    one_block = known.cache // generator_config(release).depth
-    live = _live_bytes(release, batch, dtype, recipe or release.recipe) - one_block
+    shallow = replace(release, config=replace(generator_config(release), depth=1))
+    walked, decoded = _live_bytes(release, batch, dtype, recipe or release.recipe)
+    live = max(walked - held(shallow, batch, dtype, recipe).cache, decoded - known.cache)
     return replace(known, activations=round(MARGIN * live) + min(3 * live, HEAP) + SETUP)
 
 
@@ -73,10 +75,13 @@ def held(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None = Non
     """Weights and cache alone, exactly and at once: activations are 0."""
     config = generator_config(release)
     generator, tokenizer = registry.build(config), registry.build(tokenizer_of(release).config)
-    weights = _numbers(generator) * BYTES[dtype] + _numbers(tokenizer) * BYTES["float32"]
+    decoder = _numbers(tokenizer.get_submodule("decoder"))
+    weights = _numbers(generator) * BYTES[dtype] + decoder * BYTES[Runtime(dtype=dtype).decoder_dtype]
+    weights += (_numbers(tokenizer) - decoder) * BYTES["float32"]
     order = cast(Order, generator.order)
     rows = 2 * batch if _needs_null(recipe or release.recipe, order) else batch
-    return Estimate(weights=weights, cache=config.cache_spec(rows, order.slots, dtype).nbytes, activations=0)
+    cache = config.cache_spec(rows, order.kept, dtype, order.slots - order.kept)
+    return Estimate(weights=weights, cache=cache.nbytes, activations=0)
 
 
 class PeakMemory:
@@ -142,7 +147,7 @@ class LiveBytes(TorchDispatchMode):
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
                 self._keep(tensor.untyped_storage())
-        copies = args[0].nbytes + made.nbytes if func in _CONVOLUTIONS else 0
+        copies = args[0].nbytes + made.nbytes if func in _CONVOLUTIONS and not _channels_last(args[0]) else 0
         self.peak = max(self.peak, self.now + copies)
         return made
 
@@ -157,14 +162,17 @@ class LiveBytes(TorchDispatchMode):
         self.now -= count
 
 
-def _live_bytes(release: Release, batch: int, dtype: Dtype, recipe: Recipe) -> int:
-    """The most that lives beside the weights of a single block and its cache. What a further block leaves
-    behind but for its cache, its rows of conditions, is under a hundredth of it."""
+def _live_bytes(release: Release, batch: int, dtype: Dtype, recipe: Recipe) -> tuple[int, int]:
+    """The most that lives beside the weights of a single block: while it walks, its cache included, and while
+    pictures are decoded, when the cache is gone. What a further block leaves behind but for its cache, its
+    rows of conditions, is under a hundredth of it."""
     sketch = Sketch.of(release, dtype, depth=1)
+    walked = 0
     with LiveBytes() as live:
-        for _ in sketch.run(recipe, batch):
-            pass
-    return live.peak
+        for event in sketch.run(recipe, batch):
+            if isinstance(event, Advance):
+                walked, live.peak = max(walked, live.peak), 0
+    return walked, live.peak
 
 
 def _needs_null(recipe: Recipe, order: Order) -> bool:
@@ -177,6 +185,10 @@ def _needs_null(recipe: Recipe, order: Order) -> bool:
 
 def _numbers(network: nn.Module) -> int:
     return sum(tensor.numel() for tensor in network.state_dict().values())
+
+
+def _channels_last(x_BCHW: Tensor) -> bool:
+    return x_BCHW.is_contiguous(memory_format=torch.channels_last)
 
 
 def _resident() -> int:

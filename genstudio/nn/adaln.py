@@ -7,13 +7,17 @@ Shapes: R rows, n slots, C width.
 from typing import NamedTuple
 
 import torch.nn.functional as F
+from genstudio_kernels.modulate import modulate
 from torch import Tensor, nn
+
+from genstudio.nn.linear import Linear
+from genstudio.nn.twins import Twin
 
 GATES_FIRST = ("gate1", "gate2", "scale1", "scale2", "shift1", "shift2")
 
 
 class Modulation(NamedTuple):
-    """What one block takes from the condition, each [R,1,C]."""
+    """What one block takes from the condition, each [R,C]."""
 
     gate1: Tensor
     gate2: Tensor
@@ -25,7 +29,7 @@ class Modulation(NamedTuple):
     @classmethod
     def unpack(cls, rows_R6C: Tensor, order: tuple[str, ...]) -> "Modulation":
         """Name the six chunks by the method's order."""
-        return cls(**dict(zip(order, rows_R6C.unsqueeze(2).unbind(1), strict=True)))
+        return cls(**dict(zip(order, rows_R6C.unbind(1), strict=True)))
 
 
 class AdaLN(nn.Module):
@@ -34,13 +38,20 @@ class AdaLN(nn.Module):
     def __init__(self, condition: int, width: int, chunks: int) -> None:
         super().__init__()
         self.chunks = chunks
-        self.linear = nn.Linear(condition, chunks * width)
+        self.linear = Linear(condition, chunks * width)
 
     def forward(self, cond_RC: Tensor) -> Tensor:
         """[R, condition] to [R, chunks, C]."""
         return self.linear(F.silu(cond_RC)).unflatten(-1, (self.chunks, -1))
 
 
-def modulate(x_RnC: Tensor, scale_R1C: Tensor, shift_R1C: Tensor, eps: float) -> Tensor:
+class ModulatedNorm(Twin):
     """LN(x) (1 + scale) + shift; the norm has no parameters of its own."""
-    return F.layer_norm(x_RnC, x_RnC.shape[-1:], eps=eps) * (1 + scale_R1C) + shift_R1C
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x_RnC: Tensor, scale_RC: Tensor, shift_RC: Tensor) -> Tensor:
+        """[R,n,C] with one scale and shift for all slots of a row."""
+        return modulate(x_RnC, scale_RC, shift_RC, self.eps, self.kernels)

@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         for level in self.down:
             x_BChw = level(x_BChw)
         x_BChw = self.mid(x_BChw)
-        return self.conv_out(F.silu(self.norm_out(x_BChw)))
+        return self.conv_out(_activated(self.norm_out, x_BChw))
 
 
 class Decoder(nn.Module):
@@ -62,7 +62,7 @@ class Decoder(nn.Module):
         x_BChw = self.mid(self.conv_in(z_BChw))
         for level in reversed(list(self.up)):
             x_BChw = level(x_BChw)
-        return self.conv_out(F.silu(self.norm_out(x_BChw)))
+        return self.conv_out(_activated(self.norm_out, x_BChw))
 
 
 class Level(nn.Module):
@@ -118,9 +118,9 @@ class ResBlock(nn.Module):
         self.nin_shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x_BChw: Tensor) -> Tensor:
-        h_BChw = self.conv1(F.silu(self.norm1(x_BChw)))
-        h_BChw = self.conv2(F.silu(self.norm2(h_BChw)))
-        return self.nin_shortcut(x_BChw) + h_BChw
+        h_BChw = self.conv1(_activated(self.norm1, x_BChw))
+        h_BChw = self.conv2(_activated(self.norm2, h_BChw))
+        return h_BChw.add_(self.nin_shortcut(x_BChw))
 
 
 class SpatialAttention(nn.Module):
@@ -160,6 +160,12 @@ class Upsample(nn.Module):
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         return self.conv(F.interpolate(x_BChw, scale_factor=2, mode="nearest"))
+
+
+def _activated(norm: nn.Module, x_BChw: Tensor) -> Tensor:
+    """SiLU of a norm; in place where no gradient needs what the norm gave, since these maps are large."""
+    h_BChw = norm(x_BChw)
+    return F.silu(h_BChw, inplace=not h_BChw.requires_grad)
 
 
 def _norm(width: int) -> nn.GroupNorm:

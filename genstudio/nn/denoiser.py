@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genstudio.nn.adaln import AdaLN, modulate
+from genstudio.nn.adaln import AdaLN, ModulatedNorm
 from genstudio.nn.embed import TimeEmbed
 
 EPS = 1e-6
@@ -33,6 +33,7 @@ class Denoiser(nn.Module):
         self.input_proj = nn.Linear(channels, width)
         self.blocks = nn.ModuleList(DenoiserBlock(width) for _ in range(depth))
         self.final_adaln = AdaLN(width, width, 2)
+        self.final_norm = ModulatedNorm(EPS)
         self.output_proj = nn.Linear(width, outputs)
 
     def prepare(self, z_ND: Tensor, time_S: Tensor) -> Ready:
@@ -46,7 +47,7 @@ class Denoiser(nn.Module):
         for block in self.blocks:
             h_NW = block(h_NW, y_NW)
         shift_NW, scale_NW = self.final_adaln(y_NW).unbind(1)
-        return self.output_proj(modulate(h_NW, scale_NW, shift_NW, EPS))
+        return self.output_proj(self.final_norm(h_NW[:, None], scale_NW, shift_NW)[:, 0])
 
 
 class DenoiserBlock(nn.Module):

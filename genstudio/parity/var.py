@@ -130,8 +130,8 @@ def _sample(
     )
     draws = _recorded_noise(fixture, len(var.config.sizes)) if smooth else KeyedDraws()
 
-    def cache(rows: int, capacity: int) -> FullCache:
-        return FullCache(var.config.cache_spec(rows, capacity, "float32"), "cpu")
+    def cache(rows: int, capacity: int, look: int) -> FullCache:
+        return FullCache(var.config.cache_spec(rows, capacity, "float32", look), "cpu")
 
     job = Job(
         Given(label_B),

@@ -20,6 +20,11 @@ class ScaleOrder:
         return sum(self.sizes)
 
     @property
+    def kept(self) -> int:
+        """All but the last scale, which nothing sees but itself."""
+        return sum(self.sizes[:-1])
+
+    @property
     def codes(self) -> int:
         return sum(self.sizes)
 

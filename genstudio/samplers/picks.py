@@ -16,6 +16,8 @@ from genstudio.samplers.values import Cond, Unit
 from genstudio.samplers.walk import Job
 from genstudio.tokenizers.protocol import Quantizer
 
+CPU_VALUES, GPU_VALUES = 1 << 20, 1 << 26  # of logits that are filtered and drawn from together
+
 
 class Head(Protocol):
     """The part of a network that an emitter needs."""
@@ -37,7 +39,7 @@ def guided_logits(head: Head, h_RnD: Tensor, cond: Cond, weight: float, job: Job
         logits_BnV = head.logits(h_RnD[:batch], cond.take(slice(0, batch)))
     else:
         given_BnV, null_BnV = head.logits(h_RnD, cond).chunk(2)
-        logits_BnV = null_BnV + weight * (given_BnV - null_BnV)
+        logits_BnV = null_BnV.add(given_BnV - null_BnV, alpha=weight)
     if job.trace is not None:
         job.trace("guided_logits", logits_BnV)
     return logits_BnV
@@ -48,10 +50,16 @@ class Picks:
 
     def emit(self, logits_BnV: Tensor, unit: Unit, table: Quantizer, job: Job) -> Emitted:
         """Ids [B,n] and their code vectors."""
-        law_BnV = filters.apply(job.recipe.filters, logits_BnV).softmax(dim=-1)
-        ids_R = job.draws.pick(Use.TOKEN, places(unit, job), rearrange(law_BnV, "B n V -> (B n) V"))
+        logits_RV, at = rearrange(logits_BnV, "B n V -> (B n) V"), places(unit, job)
+        rows = max(1, (GPU_VALUES if logits_RV.is_cuda else CPU_VALUES) // logits_RV.shape[-1])
+        pieces = zip(*(one.split(rows) for one in (logits_RV, *at)), strict=True)
+        ids_R = torch.cat([self._draw(logits, At(*place), job) for logits, *place in pieces])
         ids_Bn = ids_R.view(job.batch, -1)
         return Emitted(table.lookup(ids_Bn), ids_Bn)
+
+    def _draw(self, logits_RV: Tensor, at: At, job: Job) -> Tensor:
+        law_RV = filters.apply(job.recipe.filters, logits_RV).softmax(dim=-1)
+        return job.draws.pick(Use.TOKEN, at, law_RV)
 
 
 class Soft:

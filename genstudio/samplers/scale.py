@@ -1,7 +1,7 @@
 """The walk over scales (VAR, NFIG, Infinity): every step feeds the latent so far and makes a whole code map.
 
 Null rows run whenever some unit needs them, because their keys must be in the cache for later scales; their
-head is left out where the weight is 1. The last scale is never written to the cache.
+head is left out where the weight is 1. The last scale is a look: nothing sees its keys but itself.
 Shapes: B pictures, R rows (B, or 2B = [given | null]), n slots of a scale, C code width, D width.
 """
 
@@ -66,10 +66,9 @@ class ScaleWalk:
         units = self.trunk.order.units()[: job.until]
         null = job.always_null or any(_weight(job, unit) != 1 for unit in units)
         cond = self.trunk.condition(job.given, null)
-        capacity = self.trunk.order.slots
-        return ScaleState(
-            job, cond, job.cache(cond.start_RTD.shape[0], capacity), units, self.pyramid.start(job.batch)
-        )
+        kept = self.trunk.order.kept
+        cache = job.cache(cond.start_RTD.shape[0], kept, self.trunk.order.slots - kept)
+        return ScaleState(job, cond, cache, units, self.pyramid.start(job.batch))
 
     def advance(self, state: ScaleState) -> None:
         """Make the next scale of every picture."""

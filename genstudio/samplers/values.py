@@ -45,10 +45,13 @@ class Unit(NamedTuple):
 
 
 class Order(Protocol):
-    """Units in the order of generation. Feeding them one by one equals one pass under `mask()`."""
+    """Units in the order of generation. Feeding them one by one equals one pass under `mask()`; the first
+    `kept` slots are seen by later units."""
 
     @property
     def slots(self) -> int: ...
+    @property
+    def kept(self) -> int: ...
     @property
     def codes(self) -> int: ...
     def units(self) -> tuple[Unit, ...]: ...

@@ -5,7 +5,9 @@ so it can be joined, split or driven by two networks. Progress, previews, cancel
 `run`, for every method. Walks know no pixels, no files and no command line.
 """
 
+import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple, Protocol, TypeVar
 
 from torch import Tensor
@@ -16,14 +18,15 @@ from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Codes, Given, Trace
 
 State = TypeVar("State", bound="Progress")
-CacheMaker = Callable[[int, int], Cache]
+CacheMaker = Callable[[int, int, int], Cache]
 
 
 class Job(NamedTuple):
     """What is to be made: B pictures, each with its own condition and seed.
 
-    `cache(rows, capacity)` makes the store; `until` stops after that many units; `always_null` runs the null
-    rows where their weight is 0 too (recorded runs hold them); `trace` is told named intermediates.
+    `cache(rows, capacity, look)` makes the store (see `CacheSpec`); `until` stops after that many units;
+    `always_null` runs the null rows where their weight is 0 too (recorded runs hold them); `trace` is told
+    named intermediates.
     """
 
     given: Given
@@ -81,7 +84,18 @@ class Done(NamedTuple):
 def run(walk: Walk[State], job: Job) -> Iterator[Step | Done]:
     """Drive a walk to its end: a `Step` per unit, then one `Done`. Closing it leaves no state anywhere."""
     state = walk.start(job)
+    preview = partial(_known, walk, weakref.ref(state))
     while not state.finished:
         walk.advance(state)
-        yield Step(state.done, walk.total, dict(state.stats), lambda: walk.codes(state))
-    yield Done(walk.codes(state), dict(state.stats))
+        yield Step(state.done, walk.total, dict(state.stats), preview)
+    done = Done(walk.codes(state), dict(state.stats))
+    del state  # and with it the cache, before the codes are decoded
+    yield done
+
+
+def _known(walk: Walk[State], state: weakref.ref[State]) -> Codes:
+    """The codes of a state that is still walked: a preview that somebody keeps must not keep the cache."""
+    walked = state()
+    if walked is None:
+        raise RuntimeError("A preview is valid until the next step.")
+    return walk.codes(walked)

@@ -12,13 +12,16 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from genstudio_kernels.nearest_code import nearest_code
 from torch import Tensor, nn
 
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
-from genstudio.nn.quantize import nearest_code
+from genstudio.nn.twins import Twin
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.protocol import Sampling
+
+CPU_VALUES, GPU_VALUES = 1 << 24, 1 << 26  # of the widest map, for all pictures that are decoded together
 
 
 class Reconstruction(NamedTuple):
@@ -31,7 +34,11 @@ class Reconstruction(NamedTuple):
 
 
 class MultiScaleVQ(nn.Module):
-    """Pixels in [-1, 1] to code maps of `config.sizes` and back."""
+    """Pixels in [-1, 1] to code maps of `config.sizes` and back.
+
+    The decoder may have another number type than the rest, which it returns to: bfloat16 costs pictures a
+    level or two of 255. Codes and latents never do: rounding those costs pictures.
+    """
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
         super().__init__()
@@ -65,13 +72,21 @@ class MultiScaleVQ(nn.Module):
         return self.quantize.accumulate(codes)[-1]
 
     def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
-        """Pixels [B, channels, H, W], clamped to [-1, 1]."""
+        """Pixels [B, channels, H, W], clamped to [-1, 1]; a few pictures at a time, as maps are large."""
         del sampling
-        return self.decode_unclamped(f_BChw).clamp(-1, 1)
+        laid_out = f_BChw.contiguous(memory_format=torch.channels_last)
+        parts = [self.decode_unclamped(part).clamp(-1, 1) for part in laid_out.split(self._together(f_BChw))]
+        return torch.cat(parts).contiguous()
 
     def decode_unclamped(self, f_BChw: Tensor) -> Tensor:
         """Pixels as the decoder gives them."""
-        return self.decoder(self.post_quant_conv(f_BChw))
+        z_BChw = self.post_quant_conv(f_BChw)
+        return self.decoder(z_BChw.to(self.decoder.conv_in.weight.dtype)).to(f_BChw.dtype)
+
+    def _together(self, f_BChw: Tensor) -> int:
+        """How many pictures are decoded together: more take memory, but no less time."""
+        values = self.config.width * (f_BChw.shape[-1] * self.config.stride) ** 2
+        return max(1, (GPU_VALUES if f_BChw.is_cuda else CPU_VALUES) // values)
 
     def forward(self, x_BCHW: Tensor) -> Reconstruction:
         """The training pass: gradients pass the quantiser straight through.
@@ -84,7 +99,7 @@ class MultiScaleVQ(nn.Module):
         return Reconstruction(self.decode_unclamped(straight_BChw), loss, codes, residuals)
 
 
-class ResidualPyramid(nn.Module):
+class ResidualPyramid(Twin):
     """One codebook for all scales, and the few 3x3 convolutions (phi) that follow each upsampling."""
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
@@ -106,7 +121,7 @@ class ResidualPyramid(nn.Module):
 
     def nearest(self, z_NC: Tensor) -> Tensor:
         """Ids [N] of the closest codes."""
-        return nearest_code(z_NC, self.codebook.weight)
+        return nearest_code(z_NC, self.codebook.weight, self.kernels)
 
     def start(self, batch: int) -> Tensor:
         """The empty latent of `batch` pictures."""

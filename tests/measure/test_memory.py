@@ -1,5 +1,6 @@
 """Memory before and while a run: exact sums, the estimate as an upper bound, the measured peak."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from genstudio import studio as studio_module
 from genstudio.cache.full import FullCache
 from genstudio.errors import GenstudioError
 from genstudio.measure.memory import LiveBytes, PeakMemory, estimate, held
+from genstudio.measure.sketch import generator_config
 from genstudio.releases import catalogue
 from genstudio.request import Request, choose_pictures
 from genstudio.runtime import Dtype
@@ -47,9 +49,9 @@ def test_weights_and_cache_are_exact(
 def test_a_release_need_not_be_here(home: object) -> None:
     found = held(catalogue.find("var-d16"), 1, "float32")
     assert found.weights == pytest.approx(4 * (310.3e6 + 108.95e6), rel=1e-3)
-    assert found.cache == 2 * 16 * 2 * 680 * 1024 * 4
+    assert found.cache == 2 * 2 * (16 * 424 + 680) * 1024 * 4
     assert held(catalogue.find("var-d16"), 1, "bfloat16").weights == pytest.approx(
-        2 * 310.3e6 + 4 * 108.95e6, rel=1e-3
+        2 * (310.3e6 + 64.65e6) + 4 * 44.3e6, rel=1e-3
     )
 
 
@@ -74,10 +76,18 @@ def test_the_estimate_bounds_the_measured_peak(batch: int, dtype: Dtype, home: o
 
 def test_activations_grow_with_the_batch_and_know_no_depth(home: object) -> None:
     release = catalogue.find("var-d16")
-    one, eight = (estimate(release, batch, "float32").activations for batch in (1, 8))
-    assert 4 * one < eight < 8 * one
-    deeper = estimate(catalogue.find("var-d30"), 1, "float32").activations
-    assert one <= deeper < 1.5 * one
+    eight, more = (estimate(release, batch, "float32").activations for batch in (8, 64))
+    assert 3 * eight < more < 8 * eight
+    deeper = replace(release, config=replace(generator_config(release), depth=32))
+    assert eight <= estimate(deeper, 8, "float32").activations < 1.1 * eight
+
+
+def test_decoding_begins_when_the_cache_is_gone(home: object) -> None:
+    """With few pictures the decoder's maps are the most that lives, but they take the place of the cache."""
+    release = catalogue.find("var-d16")
+    config = generator_config(release)
+    shallow, deep = (replace(release, config=replace(config, depth=depth)) for depth in (4, 16))
+    assert estimate(deep, 1, "float32").activations < estimate(shallow, 1, "float32").activations
 
 
 def test_live_bytes_forget_what_is_gone() -> None:

@@ -1,5 +1,7 @@
 """The scale walk: what feeding unit by unit must equal, and what a picture may not depend on."""
 
+import weakref
+
 import pytest
 import torch
 
@@ -27,8 +29,8 @@ def networks() -> tuple[VAR, MultiScaleVQ]:
     return var, tokenizer
 
 
-def cache(rows: int, capacity: int) -> FullCache:
-    return FullCache(tiny.GENERATOR.cache_spec(rows, capacity, "float64"), "cpu")
+def cache(rows: int, capacity: int, look: int) -> FullCache:
+    return FullCache(tiny.GENERATOR.cache_spec(rows, capacity, "float64", look), "cpu")
 
 
 def job(labels: list[int], seeds: list[int], recipe: Recipe = GUIDED, **changes: object) -> Job:
@@ -119,6 +121,26 @@ def test_looking_at_previews_changes_nothing(networks: tuple[VAR, MultiScaleVQ])
                 tokenizer.decode(tokenizer.latents(step.preview()))
             else:
                 assert flat(step.codes).equal(quiet)
+
+
+def test_the_cache_is_gone_when_codes_are_decoded(networks: tuple[VAR, MultiScaleVQ]) -> None:
+    """Even if somebody keeps the last step with its preview, which is no longer valid then."""
+    var, tokenizer = networks
+    made: list[weakref.ref[FullCache]] = []
+
+    def watched(rows: int, capacity: int, look: int) -> FullCache:
+        made.append(weakref.ref(one := cache(rows, capacity, look)))
+        return one
+
+    walk = run(ScaleWalk(var, tokenizer.pyramid), job([0], [0], cache=watched))
+    with torch.no_grad():
+        kept = [next(walk) for _ in range(3)]
+        assert made[0]() is not None
+        assert isinstance(next(walk), Done)
+    assert made[0]() is None
+    assert isinstance(kept[-1], Step)
+    with pytest.raises(RuntimeError, match="next step"):
+        kept[-1].preview()
 
 
 def test_until_stops_early_with_the_same_beginning(networks: tuple[VAR, MultiScaleVQ]) -> None:

@@ -1,9 +1,10 @@
 """The multi-scale tokenizer: codes, the pyramid that a walk climbs, gradients, and the phi tie rule."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 
-from genstudio.nn.quantize import nearest_code
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, phi_indices
 from tests.releases import tiny
@@ -84,8 +85,28 @@ def test_the_straight_through_pass_decodes_what_the_codes_say(tokenizer: MultiSc
         assert all(a.equal(b) for a, b in zip(made.codes.data, tokenizer.encode(picture()).data, strict=True))
 
 
-def test_nearest_codes_are_those_of_the_full_distance_matrix() -> None:
-    generator = torch.manual_seed(3)
-    z, table = torch.randn(200, 8, generator=generator), torch.randn(50, 8, generator=generator)
-    assert nearest_code(z, table).equal(torch.cdist(z, table).argmin(dim=1))
-    assert nearest_code(table, torch.cat([table, table])).equal(torch.arange(50))
+@torch.no_grad()
+def test_pictures_decoded_one_by_one_are_those_decoded_together(
+    tokenizer: MultiScaleVQ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    latents = tokenizer.latents(tokenizer.encode(picture(3)))
+    together = tokenizer.decode(latents)
+    monkeypatch.setattr("genstudio.tokenizers.multiscale_vq.CPU_VALUES", 1)
+    seen: list[int] = []
+    hook = tokenizer.decoder.register_forward_hook(lambda _module, args, _made: seen.append(len(args[0])))
+    one_by_one = tokenizer.decode(latents)
+    hook.remove()
+    assert seen == [1, 1, 1] and one_by_one.is_contiguous()
+    torch.testing.assert_close(one_by_one, together, atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+def test_a_narrow_decoder_leaves_latents_and_the_type_of_pixels_alone(tokenizer: MultiScaleVQ) -> None:
+    exact = deepcopy(tokenizer).float()
+    narrow = deepcopy(exact)
+    narrow.decoder.to(torch.bfloat16)
+    codes = exact.encode(picture().float())
+    assert narrow.latents(codes).equal(exact.latents(codes))
+    pixels = narrow.decode(narrow.latents(codes))
+    assert pixels.dtype == torch.float32
+    torch.testing.assert_close(pixels, exact.decode(exact.latents(codes)), atol=0.05, rtol=0)

@@ -75,8 +75,8 @@ class NextScaleObjective(Objective):
         seed_B = torch.arange(SHOWN, device=self.device)
         config = network.config
 
-        def cache(rows: int, capacity: int) -> FullCache:
-            return FullCache(config.cache_spec(rows, capacity, "float32"), self.device)
+        def cache(rows: int, capacity: int, look: int) -> FullCache:
+            return FullCache(config.cache_spec(rows, capacity, "float32", look), self.device)
 
         given = Given(seed_B * config.classes // SHOWN)
         *_, done = run(
