@@ -6,15 +6,14 @@ that no time goes into numbers that are thrown away.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from genstudio import registry
@@ -50,12 +49,32 @@ def read(
     path: Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
 ) -> dict[str, Tensor]:
     """All tensors of a file that `save` wrote, float ones as `dtype`. Raises GenstudioError if damaged."""
-    read_header(path)
     try:
-        stored = load_file(path, device=str(device))
+        return unpack(Stored(path, str(device)), dtype)
     except SafetensorError as error:
         raise damaged(path, str(error)) from error
-    return unpack(stored, dtype)
+
+
+class Stored(Mapping[str, Tensor]):
+    """The tensors of a file, each mapped anew when it is asked for: what a conversion has read is let go, so
+    that memory never holds both forms of the whole. Raises GenstudioError for a damaged file."""
+
+    def __init__(self, path: Path, device: str) -> None:
+        self.path, self.device = path, device
+        self.names = tuple(read_header(path).tensors)
+
+    def __getitem__(self, name: str) -> Tensor:
+        with safe_open(self.path, "pt", device=self.device) as file:
+            if name not in self.names:
+                raise KeyError(name)
+            tensor: Tensor = file.get_tensor(name)
+            return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], name: str) -> nn.Module:
