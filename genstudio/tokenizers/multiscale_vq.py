@@ -6,8 +6,6 @@ that codes are looked up apart from being added, since smoothed sampling adds ve
 Shapes: B pictures, C code width, h x w latent cells, n = p*p codes of a scale, N vectors, V codes.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -19,29 +17,15 @@ from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
 from genstudio.nn.twins import Twin
 from genstudio.samplers.values import Codes
+from genstudio.tokenizers.base import ConvTokenizer, Reconstruction
 from genstudio.tokenizers.protocol import Sampling
 
-CPU_VALUES, GPU_VALUES = 1 << 24, 1 << 26  # of the widest map, for all pictures that are decoded together
 
-
-class Reconstruction(NamedTuple):
-    """One training pass: the picture before clamping, the codebook loss, the codes, what was quantised."""
-
-    x_BCHW: Tensor
-    vq_loss: Tensor
-    codes: Codes
-    residuals: tuple[Tensor, ...]
-
-
-class MultiScaleVQ(nn.Module):
-    """Pixels in [-1, 1] to code maps of `config.sizes` and back.
-
-    The decoder may have another number type than the rest, which it returns to: bfloat16 costs pictures a
-    level or two of 255. Codes and latents never do: rounding those costs pictures.
-    """
+class MultiScaleVQ(ConvTokenizer):
+    """Pixels in [-1, 1] to code maps of `config.sizes` and back."""
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         shape = (config.channels, config.width, config.width_mult, config.res_blocks, config.code_width)
         kernel, width = config.quant_kernel, config.code_width
@@ -56,10 +40,6 @@ class MultiScaleVQ(nn.Module):
         """What a next-scale sampler needs: add a scale, feed the next."""
         return self.quantize
 
-    def features(self, x_BCHW: Tensor) -> Tensor:
-        """The continuous latent [B,C,h,w] before quantisation."""
-        return self.quant_conv(self.encoder(x_BCHW))
-
     def encode(self, x_BCHW: Tensor, sampling: Sampling | None = None) -> Codes:
         """Codes of kind "scales": one id map [B, p*p] per scale, row major."""
         del sampling
@@ -70,23 +50,6 @@ class MultiScaleVQ(nn.Module):
         if codes.kind == "latents":
             return codes.data[0]
         return self.quantize.accumulate(codes)[-1]
-
-    def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
-        """Pixels [B, channels, H, W], clamped to [-1, 1]; a few pictures at a time, as maps are large."""
-        del sampling
-        laid_out = f_BChw.contiguous(memory_format=torch.channels_last)
-        parts = [self.decode_unclamped(part).clamp(-1, 1) for part in laid_out.split(self._together(f_BChw))]
-        return torch.cat(parts).contiguous()
-
-    def decode_unclamped(self, f_BChw: Tensor) -> Tensor:
-        """Pixels as the decoder gives them."""
-        z_BChw = self.post_quant_conv(f_BChw)
-        return self.decoder(z_BChw.to(self.decoder.conv_in.weight.dtype)).to(f_BChw.dtype)
-
-    def _together(self, f_BChw: Tensor) -> int:
-        """How many pictures are decoded together: more take memory, but no less time."""
-        values = self.config.width * (f_BChw.shape[-1] * self.config.stride) ** 2
-        return max(1, (GPU_VALUES if f_BChw.is_cuda else CPU_VALUES) // values)
 
     def forward(self, x_BCHW: Tensor) -> Reconstruction:
         """The training pass: gradients pass the quantiser straight through.

@@ -91,7 +91,7 @@ def test_pictures_decoded_one_by_one_are_those_decoded_together(
 ) -> None:
     latents = tokenizer.latents(tokenizer.encode(picture(3)))
     together = tokenizer.decode(latents)
-    monkeypatch.setattr("genstudio.tokenizers.multiscale_vq.CPU_VALUES", 1)
+    monkeypatch.setattr("genstudio.tokenizers.base.CPU_VALUES", 1)
     seen: list[int] = []
     hook = tokenizer.decoder.register_forward_hook(lambda _module, args, _made: seen.append(len(args[0])))
     one_by_one = tokenizer.decode(latents)

@@ -16,7 +16,8 @@ from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier
 from genstudio.processes import Processes
 from genstudio.samplers.draws import At, Use
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ, Reconstruction
+from genstudio.tokenizers.base import Reconstruction
+from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.training import recipe as recipes
 from genstudio.training.objectives.adversarial import Critic, adaptive_weight, critic_loss, fooling_loss
 from genstudio.training.objectives.base import Batch, Losses, Objective, Rewrite, mirrored, to_unit

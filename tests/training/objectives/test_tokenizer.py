@@ -139,7 +139,7 @@ def test_the_perceptual_loss_compares_maps_of_a_classifier(pictures: Path) -> No
 def test_evaluation_measures_the_test_pictures(pictures: Path) -> None:
     class Black(nn.Module):
         def forward(self, x_BCHW: Tensor) -> Any:
-            from genstudio.tokenizers.multiscale_vq import Reconstruction
+            from genstudio.tokenizers.base import Reconstruction
 
             return Reconstruction(torch.full_like(x_BCHW, -2.0), None, None, ())
 

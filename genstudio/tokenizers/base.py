@@ -1,0 +1,82 @@
+"""What convolutional tokenizers share: an encoder and a decoder with quantisation between them.
+
+A kind adds its codes: `encode`, `latents`, and the training pass. `decode` works on a few pictures at a time,
+as their maps are large, and in the number type of the decoder.
+Shapes: B pictures, C code width, h x w latent cells, H x W pixels, N vectors.
+"""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from genstudio.nn.conv2d import Decoder, Encoder
+from genstudio.samplers.values import Codes
+from genstudio.tokenizers.protocol import Sampling
+
+CPU_VALUES, GPU_VALUES = 1 << 24, 1 << 26  # of the widest map, for all pictures that are decoded together
+
+
+class Reconstruction(NamedTuple):
+    """One training pass: the picture before clamping, the codebook loss, the codes, what was quantised."""
+
+    x_BCHW: Tensor
+    vq_loss: Tensor
+    codes: Codes
+    residuals: tuple[Tensor, ...]
+
+
+class Numbers(Protocol):
+    """What is read of a tokenizer's config here."""
+
+    @property
+    def width(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+
+
+class ConvTokenizer(nn.Module, ABC):
+    """Pixels in [-1, 1] to codes and back.
+
+    The decoder may have another number type than the rest, which it returns to: bfloat16 costs pictures a
+    level or two of 255. Codes and latents never do: rounding those costs pictures.
+    """
+
+    encoder: Encoder
+    quant_conv: nn.Conv2d
+    post_quant_conv: nn.Conv2d
+    decoder: Decoder
+
+    def __init__(self, numbers: Numbers) -> None:
+        super().__init__()
+        self._width, self._stride = numbers.width, numbers.stride
+
+    @abstractmethod
+    def encode(self, x_BCHW: Tensor, sampling: Sampling | None = None) -> Codes:
+        """Codes of pictures in [-1, 1]."""
+
+    @abstractmethod
+    def latents(self, codes: Codes) -> Tensor:
+        """The latent [B,C,h,w] of as many codes as are given; latents themselves pass through."""
+
+    def features(self, x_BCHW: Tensor) -> Tensor:
+        """The continuous latent [B,C,h,w] before quantisation."""
+        return self.quant_conv(self.encoder(x_BCHW))
+
+    def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
+        """Pixels [B, channels, H, W], clamped to [-1, 1]."""
+        del sampling
+        laid_out = f_BChw.contiguous(memory_format=torch.channels_last)
+        parts = [self.decode_unclamped(part).clamp(-1, 1) for part in laid_out.split(self._together(f_BChw))]
+        return torch.cat(parts).contiguous()
+
+    def decode_unclamped(self, f_BChw: Tensor) -> Tensor:
+        """Pixels as the decoder gives them."""
+        z_BChw = self.post_quant_conv(f_BChw)
+        return self.decoder(z_BChw.to(self.decoder.conv_in.weight.dtype)).to(f_BChw.dtype)
+
+    def _together(self, f_BChw: Tensor) -> int:
+        """How many pictures are decoded together: more take memory, but no less time."""
+        values = self._width * f_BChw.shape[-2] * f_BChw.shape[-1] * self._stride**2
+        return max(1, (GPU_VALUES if f_BChw.is_cuda else CPU_VALUES) // values)
