@@ -14,36 +14,12 @@ from PIL import Image, ImageOps, ImageStat
 from pydantic import TypeAdapter
 
 from genstudio.errors import GenstudioError
-from genstudio.files import digest
+from genstudio.files import Source
 from genstudio.media.reading import fitted, upright
 from genstudio.releases.release import Release
 
 COLOURED: Final = 8  # levels between the channels of a mask that compression alone does not make
 SIDES: Final = "White is made anew, black is kept."
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file and the hash of what it held."""
-
-    path: str
-    sha256: str
-
-    @property
-    def name(self) -> str:
-        """The file without its folder."""
-        return Path(self.path).name
-
-    def read(self) -> Image.Image:
-        """The picture, upright, in RGBA. Raises GenstudioError where the file is gone, changed or damaged."""
-        path = Path(self.path)
-        if not path.is_file():
-            raise GenstudioError(f"There is no file {path}.", "Say where it is: --image FILE, --mask FILE.")
-        if digest(path) != self.sha256:
-            raise GenstudioError(
-                f"{path} is not what it was when the edit was asked for.", "Give the file of that time."
-            )
-        return upright(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +37,7 @@ class Edit:
 
     def check(self) -> None:
         """Raises GenstudioError for files that are not there, not the same, or do not fit each other."""
-        picture, mask = self.image.read(), self.mask.read()
+        picture, mask = _read(self.image), _read(self.mask)
         if mask.size != picture.size:
             raise GenstudioError(
                 f"{self.mask.path} is {_extent(mask)}, but {self.image.path} is {_extent(picture)}.",
@@ -76,11 +52,11 @@ class Edit:
 
     def picture(self, size: int, channels: int) -> Image.Image:
         """The given picture as a model of that many pixels and channels sees it."""
-        return fitted(self.image.read(), size, "RGB" if channels == 3 else "L")
+        return fitted(_read(self.image), size, "RGB" if channels == 3 else "L")
 
     def anew(self, size: int) -> Image.Image:
         """In grey, cropped as the picture: 255 where it is made anew, 0 where it is kept."""
-        mask = fitted(self.mask.read(), size, "L", Image.Resampling.BOX)
+        mask = fitted(_read(self.mask), size, "L", Image.Resampling.BOX)
         return ImageOps.invert(mask) if self.outside else mask
 
     def moved(self, image: Path | None, mask: Path | None) -> "Edit":
@@ -97,7 +73,7 @@ class Edit:
     def explain(self, size: int) -> str:
         """How the picture is brought to `size`, and how much of it is made anew."""
         share = ImageStat.Stat(self.anew(size)).mean[0] / 255
-        extent = _extent(self.image.read())
+        extent = _extent(_read(self.image))
         return f"{self.image.path}, {extent}, cropped and resized to {size}x{size}; {share:.0%} is made anew"
 
     def facts(self) -> dict[str, Any]:
@@ -125,7 +101,8 @@ def choose_edit(
             f"{release.name} is not made scale by scale, so it keeps no part of a picture.",
             "Choose a next-scale model: genstudio models.",
         )
-    edit = Edit(image=_source(Path(image)), mask=_source(Path(mask)), outside=outside, paste=paste)
+    picture, grey = (Source.of(Path(file), "Give a picture.") for file in (image, mask))
+    edit = Edit(image=picture, mask=grey, outside=outside, paste=paste)
     edit.check()
     return edit
 
@@ -135,10 +112,9 @@ def edit_from(facts: dict[str, Any] | None) -> Edit | None:
     return None if facts is None else TypeAdapter(Edit).validate_python(facts)
 
 
-def _source(path: Path) -> Source:
-    if not path.is_file():
-        raise GenstudioError(f"There is no file {path}.", "Give a picture.")
-    return Source(str(path.resolve()), digest(path))
+def _read(source: Source) -> Image.Image:
+    """Upright, in RGBA. Raises GenstudioError where the file is gone, changed or damaged."""
+    return upright(source.found("Say where it is: --image FILE, --mask FILE."))
 
 
 def _extent(picture: Image.Image) -> str:

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and the two folders that the program keeps for itself.
+"""Files that are whole or absent, files that a run was made from, and the folder of the program's own.
 
 Every file that genstudio writes goes through `atomic`: a temporary name beside the target, fsync, rename. A
 crash, a full disk or Ctrl-C leaves either the old file or the new one, and no rubbish.
@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +20,38 @@ import platformdirs
 from genstudio.errors import GenstudioError
 
 _BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file that a run is made from, by path and hash, so that metadata can make the run again as long as it
+    is there."""
+
+    path: str
+    sha256: str
+
+    @classmethod
+    def of(cls, path: Path, hint: str) -> "Source":
+        """The file as it is now. Raises GenstudioError with `hint` where there is none."""
+        if not path.is_file():
+            raise GenstudioError(f"There is no file {path}.", hint)
+        return cls(str(path.resolve()), digest(path))
+
+    @property
+    def name(self) -> str:
+        """The file without its folder."""
+        return Path(self.path).name
+
+    def found(self, hint: str) -> Path:
+        """Where it lies. Raises GenstudioError where it is gone, with `hint`, or holds something else now."""
+        path = Path(self.path)
+        if not path.is_file():
+            raise GenstudioError(f"There is no file {path}.", hint)
+        if digest(path) != self.sha256:
+            raise GenstudioError(
+                f"{path} is not what it was when the run was asked for.", "Give the file of that time."
+            )
+        return path
 
 
 @contextmanager
