@@ -21,11 +21,20 @@ Tensors = Mapping[str, Tensor]
 
 
 class Rename(NamedTuple):
-    """One line of a table. `also` are further official spellings that are read and never written."""
+    """One line of a table. `also` are further official spellings that are read and never written.
+
+    Where several official tensors are one of ours, `parts` are the words that `{part}` stands for, in the
+    order in which they follow each other along the first axis; each has an equal share of it.
+    """
 
     ours: str
     official: str
     also: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+
+    def spelt(self, template: str) -> tuple[str, ...]:
+        """An official template, once for each part."""
+        return tuple(template.replace("{part}", part) for part in self.parts) or (template,)
 
 
 class Derived(NamedTuple):
@@ -46,16 +55,22 @@ class Table(NamedTuple):
     renames: tuple[Rename, ...]
     derived: tuple[Derived, ...] = ()
 
-    def ours(self, official: str) -> str | None:
-        """Our name of an official parameter; None for a name that no line knows."""
-        spelt = ((spelling, one.ours) for one in self.renames for spelling in (one.official, *one.also))
-        return next((new for old, target in spelt if (new := _renamed(official, old, target))), None)
-
-    def official(self, ours: str) -> str:
-        """The official name of a tensor of ours. Raises KeyError for a name that no line knows."""
+    def known(self, official: str) -> str | None:
+        """An official name as it is written, whichever way it is spelt; None for one that no line knows."""
         for one in self.renames:
-            if new := _renamed(ours, one.ours, one.official):
-                return new
+            for template in (one.official, *one.also):
+                for spelt, written in zip(one.spelt(template), one.spelt(one.official), strict=True):
+                    if name := _renamed(official, spelt, written):
+                        return name
+        return None
+
+    def official(self, ours: str) -> tuple[str, ...]:
+        """The official names of a tensor of ours, one for each part of it. Raises KeyError for a name that no
+        line knows."""
+        for one in self.renames:
+            names = [_renamed(ours, one.ours, written) for written in one.spelt(one.official)]
+            if found := tuple(name for name in names if name):
+                return found
         raise KeyError(f"the table has no line for {ours}")
 
 
@@ -83,23 +98,42 @@ def from_official(official: Tensors, table: Table, expected: Shapes) -> Converte
     """
     derived = {one.official: one for one in table.derived if one.official in official}
     checked = tuple(name for name, one in derived.items() if one.checked)
-    renamed = {name: table.ours(name) for name in official if name not in derived}
-    first = {ours: name for name, ours in reversed(renamed.items()) if ours}
-    tensors = {ours: official[name] for ours, name in first.items()}
-    spelt = {table.official(ours): tensor.shape for ours, tensor in tensors.items()}
-    misfit = compare(spelt, {table.official(ours): shape for ours, shape in expected.items()})
-    strange = tuple(name for name, ours in renamed.items() if not ours or first[ours] != name)
+    known = {name: table.known(name) for name in official if name not in derived}
+    first = {written: name for name, written in reversed(known.items()) if written}
+    strange = tuple(name for name, written in known.items() if not written or first[written] != name)
+    found = {written: official[name] for written, name in first.items()}
+    misfit = compare({name: tensor.shape for name, tensor in found.items()}, _shapes(table, expected))
     different = tuple(name for name in checked if not _equal(official[name], derived[name].make()))
     if misfit or strange or different:
         unknown = (*strange, *misfit.unknown)
         raise UnfitError(replace(misfit, unknown=unknown, different=different))
+    tensors = {ours: _joined([found[name] for name in table.official(ours)]) for ours in expected}
     return Converted(tensors, checked, tuple(name for name, one in derived.items() if not one.checked))
 
 
 def to_official(ours: Tensors, table: Table) -> dict[str, Tensor]:
     """The tensors of an official file, derived buffers included. Raises KeyError for a name of no line."""
-    renamed = {table.official(name): tensor for name, tensor in ours.items()}
-    return renamed | {one.official: one.make() for one in table.derived}
+    official: dict[str, Tensor] = {}
+    for name, tensor in ours.items():
+        names = table.official(name)
+        parts = tensor.chunk(len(names)) if len(names) > 1 else (tensor,)
+        official |= dict(zip(names, parts, strict=True))
+    return official | {one.official: one.make() for one in table.derived}
+
+
+def _shapes(table: Table, expected: Shapes) -> dict[str, tuple[int, ...]]:
+    """Official names and shapes of all our tensors."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for ours, shape in expected.items():
+        names = table.official(ours)
+        part = (shape[0] // len(names), *shape[1:]) if len(names) > 1 else tuple(shape)
+        shapes |= dict.fromkeys(names, part)
+    return shapes
+
+
+def _joined(parts: list[Tensor]) -> Tensor:
+    """One part stays the very tensor, mapped to its file."""
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _equal(found: Tensor, implied: Tensor) -> bool:

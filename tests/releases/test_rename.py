@@ -12,7 +12,7 @@ from torch import Tensor
 from genstudio import registry
 from genstudio.parity.var import tokenizer_config, transformer_config
 from genstudio.releases.release import Config
-from genstudio.releases.rename import UnfitError, from_official, to_official
+from genstudio.releases.rename import Rename, Table, UnfitError, from_official, to_official
 from genstudio.releases.tables import table_for
 from tests.releases import tiny
 from tests.support import parity_folder
@@ -115,6 +115,22 @@ def test_phis_spelt_one_per_scale_are_read_and_never_twice() -> None:
     assert from_official(respelt, table_for(tiny.VQ), shapes).tensors.keys() == shapes.keys()
     with pytest.raises(UnfitError, match=r"8 unknown \(quantize\.quant_resi\.\d"):
         from_official(official | respelt, table_for(tiny.VQ), shapes)
+
+
+def test_official_tensors_that_are_one_of_ours_follow_each_other_in_it() -> None:
+    table = Table((Rename("{n}.qkv.*", "layers.{n}.{part}.*", parts=("q", "k", "v")),))
+    ours = {"3.qkv.weight": torch.arange(12.0).view(6, 2), "3.qkv.bias": torch.arange(6.0)}
+    official = to_official(ours, table)
+    assert official["layers.3.k.weight"].tolist() == [[4.0, 5.0], [6.0, 7.0]]
+    assert official["layers.3.v.bias"].tolist() == [4.0, 5.0]
+    shapes = {name: value.shape for name, value in ours.items()}
+    back = from_official(dict(reversed(official.items())), table, shapes).tensors
+    assert all(torch.equal(back[name], value) for name, value in ours.items())
+    official["layers.3.q.bias"] = torch.zeros(3)
+    with pytest.raises(UnfitError) as caught:
+        from_official({name: value for name, value in official.items() if "v.w" not in name}, table, shapes)
+    assert caught.value.misfit.missing == ("layers.3.v.weight",)
+    assert caught.value.misfit.misshaped == ("layers.3.q.bias is 3, not 2",)
 
 
 def test_a_tensor_of_ours_without_a_line_is_a_bug() -> None:
