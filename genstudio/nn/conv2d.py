@@ -1,7 +1,7 @@
 """The convolutional encoder and decoder that VQGAN introduced and this family shares (VAR, LlamaGen, MAR).
 
-Module names are the official ones (`down.{level}.block.{n}`, `mid.block_1`, `up.{level}` with level 0 = full
-size), so that checkpoints of all of them map without a transform.
+Module names are VAR's (`down.{level}.block.{n}`, `mid.block_1`, `up.{level}`, level 0 being full size). Other
+codes keep queries, keys and values apart or count levels from the deepest: their tables of names say so.
 Shapes: B pictures, C channels, h x w cells.
 """
 
@@ -11,14 +11,20 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-GROUPS, EPS = 32, 1e-6
+GROUPS, EPS = 32, 1e-6  # of the group norms, unless a network has another number of groups
 
 
 class Encoder(nn.Module):
     """Pixels to latents: one level per entry of `mult`, each level but the last halves the side."""
 
     def __init__(
-        self, channels: int, width: int, mult: tuple[int, ...], res_blocks: int, latent: int
+        self,
+        channels: int,
+        width: int,
+        mult: tuple[int, ...],
+        res_blocks: int,
+        latent: int,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         widths = [width * factor for factor in mult]
@@ -26,9 +32,9 @@ class Encoder(nn.Module):
         self.down = nn.ModuleList()
         for level, (before, after) in enumerate(zip([width, *widths[:-1]], widths, strict=True)):
             last = level == len(widths) - 1
-            self.down.append(Level(before, after, res_blocks, attention=last, down=not last))
-        self.mid = Middle(widths[-1])
-        self.norm_out = _norm(widths[-1])
+            self.down.append(Level(before, after, res_blocks, groups, attention=last, down=not last))
+        self.mid = Middle(widths[-1], groups)
+        self.norm_out = _norm(widths[-1], groups)
         self.conv_out = nn.Conv2d(widths[-1], latent, 3, padding=1)
 
     def forward(self, x_BChw: Tensor) -> Tensor:
@@ -44,17 +50,23 @@ class Decoder(nn.Module):
     """Latents to pixels: the encoder's levels in reverse, with one more residual block in each."""
 
     def __init__(
-        self, channels: int, width: int, mult: tuple[int, ...], res_blocks: int, latent: int
+        self,
+        channels: int,
+        width: int,
+        mult: tuple[int, ...],
+        res_blocks: int,
+        latent: int,
+        groups: int = GROUPS,
     ) -> None:
         super().__init__()
         widths = [width * factor for factor in mult]
         self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
-        self.mid = Middle(widths[-1])
+        self.mid = Middle(widths[-1], groups)
         self.up = nn.ModuleList()
         for level, (after, before) in enumerate(zip(widths, [*widths[1:], widths[-1]], strict=True)):
             top = level == len(widths) - 1
-            self.up.append(Level(before, after, res_blocks + 1, attention=top, up=level > 0))
-        self.norm_out = _norm(width * mult[0])
+            self.up.append(Level(before, after, res_blocks + 1, groups, attention=top, up=level > 0))
+        self.norm_out = _norm(width * mult[0], groups)
         self.conv_out = nn.Conv2d(width * mult[0], channels, 3, padding=1)
 
     def forward(self, z_BChw: Tensor) -> Tensor:
@@ -69,12 +81,19 @@ class Level(nn.Module):
     """Residual blocks at one resolution, each followed by attention where asked, then the change of size."""
 
     def __init__(
-        self, before: int, after: int, blocks: int, attention: bool, down: bool = False, up: bool = False
+        self,
+        before: int,
+        after: int,
+        blocks: int,
+        groups: int,
+        attention: bool,
+        down: bool = False,
+        up: bool = False,
     ) -> None:
         super().__init__()
         inputs = [before] + [after] * (blocks - 1)
-        self.block = nn.ModuleList(ResBlock(width, after) for width in inputs)
-        self.attn = nn.ModuleList(SpatialAttention(after) for _ in inputs if attention)
+        self.block = nn.ModuleList(ResBlock(width, after, groups) for width in inputs)
+        self.attn = nn.ModuleList(SpatialAttention(after, groups) for _ in inputs if attention)
         if down:
             self.downsample = Downsample(after)
         if up:
@@ -96,11 +115,11 @@ class Level(nn.Module):
 class Middle(nn.Module):
     """Residual block, attention, residual block at the lowest resolution."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.block_1 = ResBlock(width, width)
-        self.attn_1 = SpatialAttention(width)
-        self.block_2 = ResBlock(width, width)
+        self.block_1 = ResBlock(width, width, groups)
+        self.attn_1 = SpatialAttention(width, groups)
+        self.block_2 = ResBlock(width, width, groups)
 
     def forward(self, x_BChw: Tensor) -> Tensor:
         return self.block_2(self.attn_1(self.block_1(x_BChw)))
@@ -109,11 +128,11 @@ class Middle(nn.Module):
 class ResBlock(nn.Module):
     """norm, SiLU, 3x3 convolution, twice, added to the input (through a 1x1 convolution if widths differ)."""
 
-    def __init__(self, before: int, after: int) -> None:
+    def __init__(self, before: int, after: int, groups: int) -> None:
         super().__init__()
-        self.norm1 = _norm(before)
+        self.norm1 = _norm(before, groups)
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
-        self.norm2 = _norm(after)
+        self.norm2 = _norm(after, groups)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.nin_shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
@@ -126,9 +145,9 @@ class ResBlock(nn.Module):
 class SpatialAttention(nn.Module):
     """One head over all cells, scale C^-1/2, queries, keys and values from one 1x1 convolution."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.norm = _norm(width)
+        self.norm = _norm(width, groups)
         self.qkv = nn.Conv2d(width, 3 * width, 1)
         self.proj_out = nn.Conv2d(width, width, 1)
 
@@ -168,5 +187,5 @@ def _activated(norm: nn.Module, x_BChw: Tensor) -> Tensor:
     return F.silu(h_BChw, inplace=not h_BChw.requires_grad)
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, width, eps=EPS)
+def _norm(width: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, width, eps=EPS)
