@@ -6,7 +6,7 @@ Shapes: B pictures, C channels, H x W pixels.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
@@ -16,28 +16,28 @@ from genstudio_kernels.select import Kernels, chosen
 from torch import Tensor
 
 from genstudio.cache.full import FullCache
-from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.configs.var import VARConfig
 from genstudio.data.labels import name_of, names_of, parse_classes
 from genstudio.edit import Edit, choose_edit
 from genstudio.editing import Canvas, open_canvas
 from genstudio.errors import Exit, GenstudioError
 from genstudio.events import Advance, Event, Picture, Place
 from genstudio.files import digest
-from genstudio.generators.var import VAR
+from genstudio.generators.base import Generator
+from genstudio.generators.methods import walk_of
 from genstudio.judging import Judge, winners
 from genstudio.media.pixels import to_uint8
 from genstudio.nn.twins import use_kernels
 from genstudio.releases import catalogue, weights
+from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.request import Request, Wanted, choose_pictures
 from genstudio.runtime import Runtime
 from genstudio.samplers.draws import VERSION as DRAWS_VERSION
 from genstudio.samplers.draws import KeyedDraws
-from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
 from genstudio.selection import choose_selection
+from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.protocol import Sampling
 
@@ -50,8 +50,8 @@ class Studio:
     """
 
     release: Release
-    generator: VAR
-    tokenizer: MultiScaleVQ
+    generator: Generator
+    tokenizer: ConvTokenizer
     runtime: Runtime
     digests: dict[str, str] = field(default_factory=dict)
     draws: KeyedDraws = KeyedDraws()
@@ -80,14 +80,13 @@ class Studio:
         runtime = Runtime.choose(device, dtype)
         draws = _draws(runtime, kernels)
         release = catalogue.find(model) if model else catalogue.default()
-        if not isinstance(release.config, VARConfig) or release.tokenizer is None:
-            hint = "Choose a generator: genstudio models."
-            raise GenstudioError(f"{release.name} is no generator; it makes no pictures.", hint)
         other = tokenizer_of(release)
         generator = weights.load(release, runtime.torch_device, runtime.torch_dtype)
         tokenizer = weights.load(other, runtime.torch_device)
         digests = {part.name: digest(weights.resolve(part)) for part in (release, other)}
-        return cls(release, cast(VAR, generator), cast(MultiScaleVQ, tokenizer), runtime, digests, draws)
+        return cls(
+            release, cast(Generator, generator), cast(ConvTokenizer, tokenizer), runtime, digests, draws
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -128,11 +127,10 @@ class Studio:
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
     def compile(self) -> None:
-        """Compile what sees nothing of the cache, whose length would make a program per scale: the MLPs, and
-        on a GPU the decoder (on a CPU torch's own group norm is faster than a compiled one). Pictures stay
-        the same up to rounding; only time changes."""
-        for block in self.generator.blocks:
-            block.get_submodule("mlp").compile(dynamic=True)
+        """Compile what sees nothing of the cache, and on a GPU the decoder (on a CPU torch's own group norm
+        is faster than a compiled one). Pictures stay the same up to rounding; only time changes."""
+        for part in self.generator.lengthless():
+            part.compile(dynamic=True)
         if self.runtime.torch_device.type == "cuda":
             self.tokenizer.decoder.compile(dynamic=True)
 
@@ -161,7 +159,7 @@ class Studio:
     def _batch(self, request: Request, positions: range) -> Iterator[Event]:
         wanted = [request.pictures[position] for position in positions]
         job = self._job(wanted, request)
-        walk = ScaleWalk(self.generator, self.tokenizer.pyramid)
+        walk = walk_of(self.generator, self.tokenizer)
         for number, step in enumerate(run(walk, job)):
             if isinstance(step, Done):
                 pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request.edit)
@@ -208,6 +206,7 @@ class Studio:
     def _canvas(self, edit: Edit) -> Canvas:
         """Encoded once, however many batches it is kept in."""
         if edit not in self.canvases:
+            assert isinstance(self.tokenizer, MultiScaleVQ)
             self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
         return self.canvases[edit]
 
@@ -220,20 +219,6 @@ class Studio:
         return self.judges[name]
 
 
-def tokenizer_of(release: Release) -> Release:
-    """The tokenizer release of a generator, at the generator's own sizes (one file serves 256 and 512 px)."""
-    if release.tokenizer is None:
-        raise GenstudioError(
-            f"{release.name} names no tokenizer.", "Its release.json is damaged.", Exit.WEIGHTS
-        )
-    found = catalogue.find(release.tokenizer)
-    if not isinstance(found.config, MultiScaleVQConfig) or not isinstance(release.config, VARConfig):
-        raise GenstudioError(
-            f"{found.name} is no tokenizer for {release.name}.", "Correct its release.json.", Exit.WEIGHTS
-        )
-    return replace(found, config=replace(found.config, sizes=release.config.sizes))
-
-
 def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
     try:
         return KeyedDraws(chosen(runtime.torch_device.type, kernels))
@@ -241,8 +226,8 @@ def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
         raise GenstudioError(str(error), "Leave --kernels away, or give --kernels torch.") from error
 
 
-def _full_cache(generator: VAR, rows: int, capacity: int, look: int) -> FullCache:
-    weight = generator.head.weight
+def _full_cache(generator: Generator, rows: int, capacity: int, look: int) -> FullCache:
+    weight = next(generator.parameters())
     dtype = str(weight.dtype).removeprefix("torch.")
     return FullCache(generator.config.cache_spec(rows, capacity, dtype, look), weight.device)
 

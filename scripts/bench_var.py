@@ -76,8 +76,9 @@ def _studios(
     release: "Release", device: str, dtypes: list[str], compiled: bool
 ) -> "Iterator[tuple[Studio, bool]]":
     """A studio per number type, plain and compiled; all hold the same random numbers."""
+    from genstudio.releases.pairing import tokenizer_of
     from genstudio.runtime import Runtime
-    from genstudio.studio import Studio, tokenizer_of
+    from genstudio.studio import Studio
 
     tokenizer = tokenizer_of(release)
     for name in dtypes:

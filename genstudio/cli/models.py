@@ -102,9 +102,9 @@ def verify(name: Name, device: Device = "auto", json_: Json = False) -> int:
     genstudio models verify var-d16 --device cuda
     """
     from genstudio.releases.catalogue import find
+    from genstudio.releases.pairing import tokenizer_of
     from genstudio.releases.verify import verify_release
     from genstudio.runtime import Runtime
-    from genstudio.studio import tokenizer_of
 
     release = find(name)
     tokenizer = tokenizer_of(release) if release.tokenizer else None

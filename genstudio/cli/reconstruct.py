@@ -72,7 +72,7 @@ def reconstruct(
 def _tokenizer(model: str) -> "tuple[Release, MultiScaleVQConfig]":
     from genstudio.configs.multiscale_vq import MultiScaleVQConfig
     from genstudio.releases import catalogue
-    from genstudio.studio import tokenizer_of
+    from genstudio.releases.pairing import tokenizer_of
 
     release = catalogue.find(model)
     if release.tokenizer is not None:

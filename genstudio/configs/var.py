@@ -34,6 +34,11 @@ class VARConfig:
         return sum(size * size for size in self.sizes)
 
     @property
+    def side(self) -> int:
+        """Cells along one side of the latent."""
+        return self.sizes[-1]
+
+    @property
     def bounds(self) -> tuple[tuple[int, int], ...]:
         """First and last-plus-one slot of every scale."""
         ends = list(accumulate(size * size for size in self.sizes))

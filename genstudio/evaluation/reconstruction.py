@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from genstudio.errors import GenstudioError
 from genstudio.media.pixels import to_float, to_uint8
 from genstudio.releases.release import PixelRule
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.tokenizers.base import ConvTokenizer
 
 BATCH = 100
 PEAK = 255
@@ -46,7 +46,7 @@ def ssim(pictures_BCHW: Tensor, others_BCHW: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def round_trip(tokenizer: MultiScaleVQ, pixels_NCHW: Tensor, rule: PixelRule) -> Tensor:
+def round_trip(tokenizer: ConvTokenizer, pixels_NCHW: Tensor, rule: PixelRule) -> Tensor:
     """uint8 pictures [N,C,H,W] sent through a tokenizer and back, in batches, on the tokenizer's device."""
     device = next(tokenizer.parameters()).device
     parts = []

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from genstudio.cache.protocol import Cache, Query
 from genstudio.configs.var import VARConfig
+from genstudio.generators.base import Generator
 from genstudio.nn.adaln import GATES_FIRST, AdaLN, ModulatedNorm, Modulation
 from genstudio.nn.attention import attend, remember
 from genstudio.nn.linear import Linear, linear
@@ -25,7 +26,7 @@ from genstudio.samplers.values import ALL, Cond, Feed, Given
 MAX_LOG_SCALE = math.log(100)
 
 
-class VAR(nn.Module):
+class VAR(Generator):
     """The network: condition once, then embed, forward and logits for each scale."""
 
     level_ends: Tensor

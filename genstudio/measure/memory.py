@@ -30,12 +30,12 @@ from torch.utils._pytree import tree_leaves
 from genstudio import registry
 from genstudio.cache.spec import BYTES
 from genstudio.events import Advance
-from genstudio.measure.sketch import Sketch, generator_config
+from genstudio.measure.sketch import Sketch
+from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Order
-from genstudio.studio import tokenizer_of
 
 MARGIN: Final = 1.2
 HEAP: Final = 256_000_000  # the most freed bytes that malloc may keep, at most three times what lives
@@ -65,7 +65,7 @@ def estimate(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None =
     Without `recipe` the release's own. Raises GenstudioError for a release that makes no pictures.
     """
     known = held(release, batch, dtype, recipe)
-    shallow = replace(release, config=replace(generator_config(release), depth=1))
+    shallow = replace(release, config=replace(release.generator, depth=1))
     walked, decoded = _live_bytes(release, batch, dtype, recipe or release.recipe)
     live = max(walked - held(shallow, batch, dtype, recipe).cache, decoded - known.cache)
     return replace(known, activations=round(MARGIN * live) + min(3 * live, HEAP) + SETUP)
@@ -73,7 +73,7 @@ def estimate(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None =
 
 def held(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None = None) -> Estimate:
     """Weights and cache alone, exactly and at once: activations are 0."""
-    config = generator_config(release)
+    config = release.generator
     generator, tokenizer = registry.build(config), registry.build(tokenizer_of(release).config)
     decoder = _numbers(tokenizer.get_submodule("decoder"))
     weights = _numbers(generator) * BYTES[dtype] + decoder * BYTES[Runtime(dtype=dtype).decoder_dtype]

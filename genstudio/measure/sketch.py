@@ -11,18 +11,17 @@ from typing import cast
 from torch import Tensor
 
 from genstudio import registry
-from genstudio.configs.var import VARConfig
-from genstudio.errors import GenstudioError
 from genstudio.events import Event
-from genstudio.generators.var import VAR
+from genstudio.generators.base import Generator
 from genstudio.media.pixels import to_uint8
+from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.request import Request, choose_pictures
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Codes
-from genstudio.studio import Studio, tokenizer_of
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.studio import Studio
+from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
 
@@ -35,12 +34,12 @@ class Sketch(Studio):
 
         Raises GenstudioError for a release that makes no pictures.
         """
-        config = generator_config(release)
+        config = release.generator
         shallow = replace(release, config=replace(config, depth=depth or config.depth))
         runtime = Runtime("meta", dtype)
         generator = registry.build(shallow.config).to("meta", runtime.torch_dtype)
         tokenizer = registry.build(tokenizer_of(release).config).to("meta")
-        return cls(shallow, cast(VAR, generator), cast(MultiScaleVQ, tokenizer), runtime)
+        return cls(shallow, cast(Generator, generator), cast(ConvTokenizer, tokenizer), runtime)
 
     def run(self, recipe: Recipe, batch: int) -> Iterator[Event]:
         """The events of one batch."""
@@ -51,10 +50,3 @@ class Sketch(Studio):
         """uint8 pixels [B,C,H,W] that stay on the device: there are no numbers to check or to copy."""
         x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
         return to_uint8(x_BCHW, self.release.pixels)
-
-
-def generator_config(release: Release) -> VARConfig:
-    """The architecture numbers of a generator. Raises GenstudioError for a release that makes no pictures."""
-    if not isinstance(release.config, VARConfig):
-        raise GenstudioError(f"{release.name} makes no pictures.", "Choose a generator: genstudio models.")
-    return release.config

@@ -13,12 +13,15 @@ from pydantic import Field, TypeAdapter
 from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
+from genstudio.errors import GenstudioError
 from genstudio.samplers.recipe import Recipe
 
-Labels = Literal["balanced", "random"]
+Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
-Config = Annotated[VARConfig | MultiScaleVQConfig | ClassifierConfig, Field(discriminator="kind")]
+GeneratorConfig = VARConfig
+TokenizerConfig = MultiScaleVQConfig
+Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +66,8 @@ class Score:
 class Protocol:
     """How a published score is made: how many pictures of which labels, whose features, against what.
 
-    `labels` are balanced (label i mod K, so that any beginning of a run is balanced too) or drawn at random;
+    `labels` are balanced (label i mod K, so that any beginning of a run is balanced too), drawn at random, or
+    as frequent as in the training set, in any beginning of a run as nearly as whole numbers allow;
     `suite` is the program whose rules hold where two differ (splits of the inception score).
     """
 
@@ -77,12 +81,14 @@ class Protocol:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
-    """What a network of ours cost: the recipe, pictures seen (repeats count), minutes, and on what."""
+    """What a network of ours cost: the recipe, pictures seen (repeats count), minutes, and on what; and how
+    many pictures of each class there were to see."""
 
     recipe: str
     pictures: int
     minutes: float
     device: str
+    counts: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,13 @@ class Release:
     def method(self) -> str:
         """The kind of network, e.g. "var"."""
         return self.config.kind
+
+    @property
+    def generator(self) -> GeneratorConfig:
+        """The architecture numbers of a generator. Raises GenstudioError where it is none."""
+        if not isinstance(self.config, GeneratorConfig):
+            raise GenstudioError(f"{self.name} makes no pictures.", "Choose a generator: genstudio models.")
+        return self.config
 
 
 def to_json(release: Release) -> str:

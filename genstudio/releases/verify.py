@@ -20,7 +20,8 @@ from torchvision.transforms.functional import pil_to_tensor
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.reconstruction import psnr, round_trip
 from genstudio.files import digest
-from genstudio.generators.var import VAR, teacher_forced
+from genstudio.generators.base import Generator
+from genstudio.generators.methods import method_of
 from genstudio.media.pixels import to_float
 from genstudio.media.reading import read_picture
 from genstudio.releases import records, weights
@@ -30,7 +31,7 @@ from genstudio.releases.places import resolve
 from genstudio.releases.release import Release
 from genstudio.runtime import Runtime
 from genstudio.samplers.values import Given
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.tokenizers.base import ConvTokenizer
 
 PICTURE: Final = "picture.png"
 MARGIN_DB: Final = 3.0
@@ -94,7 +95,7 @@ def _tensors(release: Release, runtime: Runtime) -> tuple[Check, nn.Module | Non
 def _at_work(parts: list[Release], networks: list[nn.Module]) -> list[Check]:
     """The picture through the tokenizer, and its codes through the generator if there is one."""
     tokenizer, release = networks[-1], parts[-1]
-    if not isinstance(tokenizer, MultiScaleVQ):
+    if not isinstance(tokenizer, ConvTokenizer):
         return []
     path = _picture(parts)
     if path is None:
@@ -103,7 +104,7 @@ def _at_work(parts: list[Release], networks: list[nn.Module]) -> list[Check]:
     pixels_BCHW = pil_to_tensor(read_picture(path, tokenizer.config.pixels, mode))[None]
     x_BCHW = to_float(pixels_BCHW, release.pixels).to(next(tokenizer.parameters()).device)
     checks = [_round_trip(tokenizer, release, pixels_BCHW)]
-    if isinstance(generator := networks[0], VAR):
+    if isinstance(generator := networks[0], Generator):
         checks.append(_loss(generator, tokenizer, x_BCHW))
     return checks
 
@@ -117,7 +118,7 @@ def _picture(parts: list[Release]) -> Path | None:
     return next((folder / PICTURE for folder in folders if (folder / PICTURE).is_file()), None)
 
 
-def _round_trip(tokenizer: MultiScaleVQ, release: Release, pixels_BCHW: Tensor) -> Check:
+def _round_trip(tokenizer: ConvTokenizer, release: Release, pixels_BCHW: Tensor) -> Check:
     """Closer to the picture than its mean colour is, by a margin: anything less carries no picture."""
     again = round_trip(tokenizer, pixels_BCHW, release.pixels)
     plain = pixels_BCHW.float().mean((2, 3), keepdim=True).round().expand(pixels_BCHW.shape)
@@ -128,11 +129,11 @@ def _round_trip(tokenizer: MultiScaleVQ, release: Release, pixels_BCHW: Tensor) 
     return Check("round trip", found >= least, f"{found:.2f} dB; {least:.2f} dB or more is expected")
 
 
-def _loss(generator: VAR, tokenizer: MultiScaleVQ, x_BCHW: Tensor) -> Check:
+def _loss(generator: Generator, tokenizer: ConvTokenizer, x_BCHW: Tensor) -> Check:
     """Teacher-forced cross entropy of the picture's codes without its class, in nats per code."""
     codes = tokenizer.encode(x_BCHW)
     null_B = torch.full((len(x_BCHW),), generator.config.classes, device=x_BCHW.device)
-    logits_BLV = teacher_forced(generator, tokenizer.pyramid.teacher(codes), Given(label_B=null_B))
+    logits_BLV = method_of(generator).logits(generator, tokenizer, codes, Given(label_B=null_B))
     loss = float(F.cross_entropy(logits_BLV.flatten(0, 1), torch.cat(codes.data, dim=1).flatten()))
     most = math.log(generator.config.vocab)
     return Check("loss", loss < most, f"{loss:.3f} nats per code; less than log V = {most:.3f} is expected")

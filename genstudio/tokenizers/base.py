@@ -6,7 +6,7 @@ Shapes: B pictures, C code width, h x w latent cells, H x W pixels, N vectors.
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from genstudio.nn.conv2d import Decoder, Encoder
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.protocol import Sampling
+
+if TYPE_CHECKING:
+    from genstudio.releases.release import TokenizerConfig
 
 CPU_VALUES, GPU_VALUES = 1 << 24, 1 << 26  # of the widest map, for all pictures that are decoded together
 
@@ -27,15 +30,6 @@ class Reconstruction(NamedTuple):
     residuals: tuple[Tensor, ...]
 
 
-class Numbers(Protocol):
-    """What is read of a tokenizer's config here."""
-
-    @property
-    def width(self) -> int: ...
-    @property
-    def stride(self) -> int: ...
-
-
 class ConvTokenizer(nn.Module, ABC):
     """Pixels in [-1, 1] to codes and back.
 
@@ -43,14 +37,11 @@ class ConvTokenizer(nn.Module, ABC):
     level or two of 255. Codes and latents never do: rounding those costs pictures.
     """
 
+    config: "TokenizerConfig"
     encoder: Encoder
     quant_conv: nn.Conv2d
     post_quant_conv: nn.Conv2d
     decoder: Decoder
-
-    def __init__(self, numbers: Numbers) -> None:
-        super().__init__()
-        self._width, self._stride = numbers.width, numbers.stride
 
     @abstractmethod
     def encode(self, x_BCHW: Tensor, sampling: Sampling | None = None) -> Codes:
@@ -78,5 +69,5 @@ class ConvTokenizer(nn.Module, ABC):
 
     def _together(self, f_BChw: Tensor) -> int:
         """How many pictures are decoded together: more take memory, but no less time."""
-        values = self._width * f_BChw.shape[-2] * f_BChw.shape[-1] * self._stride**2
+        values = self.config.width * f_BChw.shape[-2] * f_BChw.shape[-1] * self.config.stride**2
         return max(1, (GPU_VALUES if f_BChw.is_cuda else CPU_VALUES) // values)

@@ -25,7 +25,7 @@ class MultiScaleVQ(ConvTokenizer):
     """Pixels in [-1, 1] to code maps of `config.sizes` and back."""
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
-        super().__init__(config)
+        super().__init__()
         self.config = config
         shape = (config.channels, config.width, config.width_mult, config.res_blocks, config.code_width)
         kernel, width = config.quant_kernel, config.code_width

@@ -10,7 +10,6 @@ from genstudio import studio as studio_module
 from genstudio.cache.full import FullCache
 from genstudio.errors import GenstudioError
 from genstudio.measure.memory import LiveBytes, PeakMemory, estimate, held
-from genstudio.measure.sketch import generator_config
 from genstudio.releases import catalogue
 from genstudio.request import Request, choose_pictures
 from genstudio.runtime import Dtype
@@ -78,14 +77,14 @@ def test_activations_grow_with_the_batch_and_know_no_depth(home: object) -> None
     release = catalogue.find("var-d16")
     eight, more = (estimate(release, batch, "float32").activations for batch in (8, 64))
     assert 3 * eight < more < 8 * eight
-    deeper = replace(release, config=replace(generator_config(release), depth=32))
+    deeper = replace(release, config=replace(release.generator, depth=32))
     assert eight <= estimate(deeper, 8, "float32").activations < 1.1 * eight
 
 
 def test_decoding_begins_when_the_cache_is_gone(home: object) -> None:
     """With few pictures the decoder's maps are the most that lives, but they take the place of the cache."""
     release = catalogue.find("var-d16")
-    config = generator_config(release)
+    config = release.generator
     shallow, deep = (replace(release, config=replace(config, depth=depth)) for depth in (4, 16))
     assert estimate(deep, 1, "float32").activations < estimate(shallow, 1, "float32").activations
 

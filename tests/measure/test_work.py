@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import pytest
 
-from genstudio.measure.sketch import generator_config
 from genstudio.measure.work import work
 from genstudio.releases import catalogue
 from genstudio.samplers.guidance import Guidance, Plus
@@ -54,7 +53,7 @@ def test_more_pictures_read_weights_once_and_caches_each(tiny_var: str) -> None:
 
 def test_depth_costs_in_proportion(home: object) -> None:
     release = catalogue.find("var-fashion")
-    config = generator_config(release)
+    config = release.generator
     counts = [
         work(replace(release, config=replace(config, depth=depth)), 1, "float32").transformer
         for depth in (1, 2, 4)
