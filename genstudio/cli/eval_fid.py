@@ -36,7 +36,9 @@ What = Annotated[
 ]
 Count = Annotated[int | None, typer.Option("-n", "--num", min=2, help="Pictures [default: the protocol's].")]
 Seed = Annotated[int | None, typer.Option("--seed", help="Picture i has seed SEED + i [default: 0].")]
-LabelRule = Annotated[str | None, typer.Option("--labels", help="balanced, or random.")]
+LabelRule = Annotated[
+    str | None, typer.Option("--labels", help="balanced, random, or training (as often as there).")
+]
 Features = Annotated[str | None, typer.Option("--extractor", help="Whose features: inception-v3-compat ...")]
 Weights = Annotated[Path | None, typer.Option("--feature-weights", help="File of Inception weights.")]
 Against = Annotated[str | None, typer.Option("-r", "--reference", help="Name, statistics, folder or .npz.")]
@@ -96,11 +98,12 @@ def eval_fid(
     torchrun --nproc-per-node 2 -m genstudio eval-fid var-fashion --resume runs/score
     """
     from genstudio.cli import scoring
+    from genstudio.evaluation.plan import LABELS
 
     asked = {
         "samples": num,
         "seed": seed,
-        "labels": _one_of(labels, ("balanced", "random"), "--labels"),
+        "labels": _one_of(labels, LABELS, "--labels"),
         "extractor": extractor,
         "reference": reference,
         "metrics": scoring.metrics(metrics),

@@ -5,7 +5,7 @@ number depends on stands in the plan, and `deviations` says where it differs fro
 """
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import Any, get_args
 
 from genstudio.errors import GenstudioError
 from genstudio.releases.release import Labels, Metric, Protocol, Release, Suite
@@ -21,6 +21,7 @@ METRICS: dict[Metric, str] = {
     "dc": "density and coverage",
     "share": "share of pictures that show the class asked for",
 }
+LABELS: tuple[Labels, ...] = get_args(Labels)
 INCEPTION = "inception-v3-compat"
 KEEPING: tuple[Metric, ...] = ("kid", "pr", "dc")  # these compare pictures with pictures, not their moments
 BATCH = 100

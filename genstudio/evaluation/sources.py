@@ -6,7 +6,7 @@ Shapes: N pictures of a range, C channels, H x W pixels.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -23,7 +23,6 @@ from genstudio.evaluation.plan import Plan
 from genstudio.events import Advance, Picture
 from genstudio.files import digest
 from genstudio.media.png import DAMAGE
-from genstudio.releases.release import Labels
 from genstudio.request import Request, Wanted
 from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.studio import Studio
@@ -57,12 +56,13 @@ class Source(Protocol):
 
 
 class Sampled:
-    """Pictures that a model makes: picture i has seed `seed` + i and, balanced, label i mod K."""
+    """Pictures that a model makes: picture i has seed `seed` + i, and the i-th of the plan's labels."""
 
     def __init__(self, studio: Studio, plan: Plan) -> None:
         assert plan.recipe is not None and plan.samples is not None
         self.studio, self.name, self.classes = studio, studio.release.name, studio.classes
-        wanted = _wanted(plan.labels, plan.samples, plan.seed, len(studio.classes))
+        labels = _labels(plan, studio)
+        wanted = tuple(Wanted(label, plan.seed + i) for i, label in enumerate(labels))
         self.request = Request(
             model=plan.source,
             pictures=wanted,
@@ -217,13 +217,35 @@ def _decisive(facts: dict[str, Any]) -> dict[str, Any]:
     return {**kept, "device": facts["device"].partition(":")[0]}
 
 
-def _wanted(labels: Labels, samples: int, seed: int, classes: int) -> tuple[Wanted, ...]:
-    if labels == "balanced":
-        return tuple(Wanted(i % classes, seed + i) for i in range(samples))
-    seeds_N = torch.arange(samples) + seed
-    places = At(seeds_N, torch.zeros(samples, 1, dtype=torch.int64))
-    drawn = KeyedDraws().below(Use.LABEL, places, classes).tolist()
-    return tuple(map(Wanted, drawn, seeds_N.tolist()))
+def _labels(plan: Plan, studio: Studio) -> list[int]:
+    """A label for every picture of a plan. Raises GenstudioError where it asks for unknown frequencies."""
+    assert plan.samples is not None
+    classes = len(studio.classes)
+    match plan.labels:
+        case "balanced":
+            return [i % classes for i in range(plan.samples)]
+        case "random":
+            seeds_N = torch.arange(plan.samples) + plan.seed
+            places = At(seeds_N, torch.zeros(plan.samples, 1, dtype=torch.int64))
+            return KeyedDraws().below(Use.LABEL, places, classes).tolist()
+        case "training":
+            trained = studio.release.trained
+            if trained is None or trained.counts is None:
+                message = f"{studio.release.name} does not say how often it saw each class."
+                raise GenstudioError(message, "Give --labels balanced or random.")
+            return in_proportion(trained.counts, plan.samples)
+
+
+def in_proportion(counts: Sequence[int], length: int) -> list[int]:
+    """Labels in the proportions of `counts`: each place goes to the label that is furthest behind, the first
+    of several, so that no beginning of the list is off by more than rounding."""
+    share_K = torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    used_K, labels = torch.zeros_like(share_K), []
+    for place in range(1, length + 1):
+        label = int((share_K * place - used_K).argmax())
+        used_K[label] += 1
+        labels.append(label)
+    return labels
 
 
 def _first_size(files: list[Path], skip_bad: bool) -> tuple[int, int]:

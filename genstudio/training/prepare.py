@@ -50,10 +50,11 @@ class Setup(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What is trained, and the names of the classes that it learns from."""
+    """What is trained, on which classes, and how many pictures each of them has."""
 
     objective: Objective
     classes: tuple[str, ...]
+    counts: tuple[int, ...]
 
 
 def prepare(
@@ -67,7 +68,9 @@ def prepare(
     _check_data(recipe, train_set)
     network = _network(recipe, say).to(device)
     setup = Setup(recipe, network, train_set, test_set, device, say, processes)
-    return Prepared(_OBJECTIVES[recipe.objective.kind](setup), tuple(train_set.classes))
+    counts_K = train_set.labels(range(len(train_set))).bincount(minlength=len(train_set.classes))
+    objective = _OBJECTIVES[recipe.objective.kind](setup)
+    return Prepared(objective, tuple(train_set.classes), tuple(counts_K.tolist()))
 
 
 def _reconstruction(setup: Setup) -> Objective:

@@ -53,8 +53,8 @@ def train(
     GenstudioError for whatever does not fit.
     """
     board = metrics.tensorboard() if tensorboard else None
-    objective, classes = prepare(recipe, device, say, processes)
-    loop = Loop(recipe, objective, folder, device, Watch(report, write_grid, board), processes)
+    prepared = prepare(recipe, device, say, processes)
+    loop = Loop(recipe, prepared.objective, folder, device, Watch(report, write_grid, board), processes)
     begin(loop.step)
     try:
         test = loop.run()
@@ -65,7 +65,8 @@ def train(
             f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
             Exit.MEMORY,
         ) from error
-    release = replace(as_release(recipe, folder, classes), trained=_cost(recipe, loop, device, processes))
+    cost = replace(_cost(recipe, loop, device, processes), counts=prepared.counts)
+    release = replace(as_release(recipe, folder, prepared.classes), trained=cost)
     network = loop.learner.released()
     if processes.first:
         weights.save_release(folder, network, release, recipe.release.storage)

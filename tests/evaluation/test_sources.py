@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.plan import plan_for
-from genstudio.evaluation.sources import Array, Files, Sampled
+from genstudio.evaluation.sources import Array, Files, Sampled, in_proportion
 from genstudio.releases import catalogue
 from genstudio.studio import Studio
 
@@ -128,6 +129,24 @@ def test_random_labels_depend_on_the_seed_of_the_picture_alone(tiny_var: str) ->
     counts = np.bincount(labels(0, 5_000), minlength=10)
     # chi-square with 9 degrees of freedom: 27.9 is exceeded once in 1,000 times
     assert (((counts - 500) ** 2) / 500).sum() < 27.9
+
+
+def test_training_labels_keep_the_proportions_of_the_classes_in_any_beginning(tiny_var: str) -> None:
+    counts = (1, 0, 6, 2, 3)
+    labels = in_proportion(counts, 1_200)
+    for length in (1, 7, 12, 100, 1_200):
+        found = np.bincount(labels[:length], minlength=len(counts))
+        assert np.abs(found - np.array(counts) * length / sum(counts)).max() < 1.5
+    assert np.bincount(labels, minlength=5).tolist() == [100, 0, 600, 200, 300]
+
+
+def test_training_labels_need_a_release_that_knows_them(tiny_var: str) -> None:
+    release = replace(catalogue.find(tiny_var), trained=None)
+    plan = plan_for(release, tiny_var, extractor="x", reference="y", labels="training", samples=3)
+    studio = Studio.load(tiny_var)
+    studio.release = release
+    with pytest.raises(GenstudioError, match="does not say how often"):
+        Sampled(studio, plan)
 
 
 def test_a_picture_is_the_one_that_sample_makes(tiny_var: str) -> None:
