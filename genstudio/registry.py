@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 NETWORKS: Final[Mapping[str, str]] = {
     "var": "genstudio.generators.var:VAR",
+    "llamagen": "genstudio.generators.llamagen:LlamaGen",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
     "classifier": "genstudio.evaluation.classifier:Classifier",
 }

@@ -11,9 +11,10 @@ from typing import Any, Final, NamedTuple
 from torch import Tensor
 
 from genstudio.errors import Exit, GenstudioError
-from genstudio.generators import var
+from genstudio.generators import llamagen, var
 from genstudio.generators.base import Generator
 from genstudio.samplers.scale import ScaleWalk
+from genstudio.samplers.sequence import SequenceWalk
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Walk
 from genstudio.tokenizers.base import ConvTokenizer
@@ -46,6 +47,18 @@ def _scale_logits(network: var.VAR, tokenizer: ConvTokenizer, codes: Codes, give
     return var.teacher_forced(network, _multi_scale(tokenizer).pyramid.teacher(codes), given)
 
 
+def _sequence_walk(network: llamagen.LlamaGen, tokenizer: ConvTokenizer) -> SequenceWalk:
+    del tokenizer
+    return SequenceWalk(network)
+
+
+def _sequence_logits(
+    network: llamagen.LlamaGen, tokenizer: ConvTokenizer, codes: Codes, given: Given
+) -> Tensor:
+    del tokenizer
+    return llamagen.teacher_forced(network, codes.data[0], given)
+
+
 def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
     if not isinstance(tokenizer, MultiScaleVQ):
         message = "A next-scale model needs a multi-scale tokenizer."
@@ -53,4 +66,7 @@ def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
     return tokenizer
 
 
-METHODS: Final[Mapping[str, Method]] = {"var": Method(_scale_walk, _scale_logits)}
+METHODS: Final[Mapping[str, Method]] = {
+    "var": Method(_scale_walk, _scale_logits),
+    "llamagen": Method(_sequence_walk, _sequence_logits),
+}

@@ -4,6 +4,7 @@ Shapes: R rows, n fed slots, m visible entries (committed first, then the n fed 
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genstudio.samplers.values import Blocks, Causal, Dense, Feed, Full, Mask, Tree
@@ -16,6 +17,10 @@ def lower(feed: Feed, fed: int, committed: int, committed_open_Rm: Tensor | None
     """
     if isinstance(feed.mask, Full) and feed.open_Rn is None and committed_open_Rm is None:
         return None
+    if fed == 1:  # sees itself, open or not
+        return (
+            None if committed_open_Rm is None else F.pad(committed_open_Rm, (0, 1), value=True)[:, None, None]
+        )
     device = feed.at_Rn.device
     among_Rnn = fed_mask(feed.mask, fed, device)
     if feed.open_Rn is not None:

@@ -16,3 +16,16 @@ class MLP(nn.Module):
 
     def forward(self, x_RnC: Tensor) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x_RnC), approximate="tanh"))
+
+
+class SwiGLU(nn.Module):
+    """down(silu(gate x) * up x) without biases (Llama; arXiv 2002.05202)."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.gate = Linear(width, hidden, bias=False)
+        self.up = Linear(width, hidden, bias=False)
+        self.down = Linear(hidden, width, bias=False)
+
+    def forward(self, x_RnC: Tensor) -> Tensor:
+        return self.down(F.silu(self.gate(x_RnC)) * self.up(x_RnC))

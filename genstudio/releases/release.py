@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from genstudio.configs.features import ClassifierConfig
+from genstudio.configs.llamagen import LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.errors import GenstudioError
@@ -19,7 +20,7 @@ from genstudio.samplers.recipe import Recipe
 Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
-GeneratorConfig = VARConfig
+GeneratorConfig = VARConfig | LlamaGenConfig
 TokenizerConfig = MultiScaleVQConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
 

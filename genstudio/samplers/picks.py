@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genstudio.samplers import filters
 from genstudio.samplers.draws import At, Use
+from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Cond, Unit
 from genstudio.samplers.walk import Job
 from genstudio.tokenizers.protocol import Quantizer
@@ -45,21 +46,27 @@ def guided_logits(head: Head, h_RnD: Tensor, cond: Cond, weight: float, job: Job
     return logits_BnV
 
 
+def law(logits: Tensor, recipe: Recipe) -> Tensor:
+    """The distribution that ids are drawn from, after all filters: any leading axes, V categories last."""
+    return filters.apply(recipe.filters, logits).softmax(dim=-1)
+
+
+def pick(logits_BnV: Tensor, unit: Unit, job: Job) -> Tensor:
+    """One id per slot, drawn from its law: [B,n]. Rows go in pieces, as the race needs noise for all ids."""
+    logits_RV, at = rearrange(logits_BnV, "B n V -> (B n) V"), places(unit, job)
+    rows = max(1, (GPU_VALUES if logits_RV.is_cuda else CPU_VALUES) // logits_RV.shape[-1])
+    pieces = zip(*(one.split(rows) for one in (logits_RV, *at)), strict=True)
+    ids = [job.draws.pick(Use.TOKEN, At(*place), law(logits, job.recipe)) for logits, *place in pieces]
+    return torch.cat(ids).view(job.batch, -1)
+
+
 class Picks:
-    """One id per slot, drawn from the filtered distribution."""
+    """One id per slot, and its code vector."""
 
     def emit(self, logits_BnV: Tensor, unit: Unit, table: Quantizer, job: Job) -> Emitted:
         """Ids [B,n] and their code vectors."""
-        logits_RV, at = rearrange(logits_BnV, "B n V -> (B n) V"), places(unit, job)
-        rows = max(1, (GPU_VALUES if logits_RV.is_cuda else CPU_VALUES) // logits_RV.shape[-1])
-        pieces = zip(*(one.split(rows) for one in (logits_RV, *at)), strict=True)
-        ids_R = torch.cat([self._draw(logits, At(*place), job) for logits, *place in pieces])
-        ids_Bn = ids_R.view(job.batch, -1)
+        ids_Bn = pick(logits_BnV, unit, job)
         return Emitted(table.lookup(ids_Bn), ids_Bn)
-
-    def _draw(self, logits_RV: Tensor, at: At, job: Job) -> Tensor:
-        law_RV = filters.apply(job.recipe.filters, logits_RV).softmax(dim=-1)
-        return job.draws.pick(Use.TOKEN, at, law_RV)
 
 
 class Soft:

@@ -64,7 +64,7 @@ class ScaleWalk:
     def start(self, job: Job) -> ScaleState:
         """The empty picture: the condition is computed here, once."""
         units = self.trunk.order.units()[: job.until]
-        null = job.always_null or any(_weight(job, unit) != 1 for unit in units)
+        null = job.always_null or any(job.weight(unit) != 1 for unit in units)
         cond = self.trunk.condition(job.given, null)
         kept = self.trunk.order.kept
         cache = job.cache(cond.start_RTD.shape[0], kept, self.trunk.order.slots - kept)
@@ -75,7 +75,7 @@ class ScaleWalk:
         job, unit = state.job, state.units[state.scale]
         h_RnD = self._look(state, unit)
         state.cache.commit(0 if unit.fed.stop == self.trunk.order.slots else len(unit.fed))
-        logits_BnV = guided_logits(self.trunk, h_RnD, state.cond, _weight(job, unit), job)
+        logits_BnV = guided_logits(self.trunk, h_RnD, state.cond, job.weight(unit), job)
         made = self._keep(self._emit(logits_BnV, unit, job), unit, state)
         state.f_BChw = self.pyramid.add(state.f_BChw, made.vectors_BnC, state.scale)
         if made.ids_Bn is not None:
@@ -90,12 +90,10 @@ class ScaleWalk:
 
     def _look(self, state: ScaleState, unit: Unit) -> Tensor:
         """Hidden states [R,n,D] of a scale; both halves of a guided batch see the same map."""
-        rows = state.cond.start_RTD.shape[0]
         if state.scale == 0:
             x_RnD = state.cond.start_RTD
         else:
-            x_BnD = self.trunk.embed(self.pyramid.feed(state.f_BChw, state.scale))
-            x_RnD = x_BnD.repeat(rows // x_BnD.shape[0], 1, 1)
+            x_RnD = state.cond.spread(self.trunk.embed(self.pyramid.feed(state.f_BChw, state.scale)))
         at_1n = torch.arange(unit.fed.start, unit.fed.stop, device=x_RnD.device)[None]
         return self.trunk.forward(x_RnD, Feed(at_1n), state.cond, state.cache)
 
@@ -116,9 +114,3 @@ class ScaleWalk:
         return Emitted(
             vectors_BnC, None if made.ids_Bn is None else torch.where(known_Bn, ids_Bn, made.ids_Bn)
         )
-
-
-def _weight(job: Job, unit: Unit) -> float:
-    if job.recipe.guidance is None:
-        return 1.0
-    return job.recipe.guidance.weight(unit.progress, unit.made.start)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
+import torch.nn.functional as F
 from torch import Tensor
 
 Kind = Literal["ids", "scales", "bits", "latents"]
@@ -112,6 +113,17 @@ class Cond(NamedTuple):
     start_RTD: Tensor
     rows: tuple[Tensor, ...] = ()
     open_RT: Tensor | None = None
+
+    def spread(self, x_B: Tensor) -> Tensor:
+        """What every picture is fed, once more for its null row where there are null rows."""
+        rows, pictures = self.start_RTD.shape[0], x_B.shape[0]
+        return x_B if rows == pictures else x_B.repeat(rows // pictures, *[1] * (x_B.ndim - 1))
+
+    def open_through(self, slots: int) -> Tensor | None:
+        """Which of the first `slots` slots are open, [R, slots]: codes behind the condition always are."""
+        if self.open_RT is None:
+            return None
+        return F.pad(self.open_RT, (0, slots - self.open_RT.shape[1]), value=True)
 
     def take(self, rows: Tensor | slice) -> "Cond":
         """The same condition for a subset (or repetition) of rows."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from genstudio.cache.protocol import Cache
 from genstudio.samplers.draws import Draws
 from genstudio.samplers.recipe import Recipe
-from genstudio.samplers.values import Codes, Given, Trace
+from genstudio.samplers.values import Codes, Given, Trace, Unit
 
 State = TypeVar("State", bound="Progress")
 CacheMaker = Callable[[int, int, int], Cache]
@@ -42,6 +42,11 @@ class Job(NamedTuple):
     def batch(self) -> int:
         """Number of pictures."""
         return self.seed_B.shape[0]
+
+    def weight(self, unit: Unit) -> float:
+        """The weight of guidance for a unit; 1 is the condition alone."""
+        guidance = self.recipe.guidance
+        return 1.0 if guidance is None else guidance.weight(unit.progress, unit.made.start)
 
 
 class Progress(Protocol):

@@ -1,0 +1,74 @@
+"""Architecture numbers of the LlamaGen transformer (arXiv 2406.06525); importable without torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genstudio.cache.spec import CacheSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """Text as a condition: always `slots` rows of features, padding included, each `width` wide."""
+
+    slots: int
+    width: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaGenConfig:
+    """Every number that the tensors of a LlamaGen transformer depend on.
+
+    A picture has `side` x `side` codes in raster order; `hidden` is the width inside of the feed-forward
+    layers. The condition is one of `classes` (one slot) or a `caption`. Raises ValueError unless exactly one
+    of the two is given and the width of a head splits into pairs for rows and for columns.
+    """
+
+    kind: Literal["llamagen"] = "llamagen"
+    depth: int
+    width: int
+    heads: int
+    hidden: int
+    vocab: int
+    side: int
+    classes: int | None = None
+    caption: Caption | None = None
+    norm_eps: float = 1e-5
+    rope_base: float = 10_000.0
+
+    def __post_init__(self) -> None:
+        if (self.classes is None) == (self.caption is None):
+            raise ValueError("give either classes or a caption")
+        if self.width % (4 * self.heads):
+            raise ValueError(f"width {self.width} does not split into {self.heads} heads of 4, 8, ... values")
+
+    @property
+    def condition_slots(self) -> int:
+        """Slots in front of the first code."""
+        return 1 if self.caption is None else self.caption.slots
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head."""
+        return self.width // self.heads
+
+    @property
+    def codes(self) -> int:
+        """Codes of one picture."""
+        return self.side * self.side
+
+    def cache_spec(self, rows: int, capacity: int, dtype: str, look: int = 0) -> CacheSpec:
+        """Keys and values of all blocks for that many rows and slots; `look` more are never kept."""
+        return CacheSpec(
+            layers=self.depth,
+            rows=rows,
+            heads=self.heads,
+            head_dim=self.head_dim,
+            capacity=capacity,
+            look=look,
+            dtype=dtype,
+        )
+
+
+def gated_width(width: int, multiple: int = 256) -> int:
+    """Llama's rule for `hidden`: two thirds of four widths, rounded up to a multiple."""
+    return -(-(8 * width // 3) // multiple) * multiple
