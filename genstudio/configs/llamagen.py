@@ -19,8 +19,8 @@ class LlamaGenConfig:
     """Every number that the tensors of a LlamaGen transformer depend on.
 
     A picture has `side` x `side` codes in raster order; `hidden` is the width inside of the feed-forward
-    layers. The condition is one of `classes` (one slot) or a `caption`. Raises ValueError unless exactly one
-    of the two is given and the width of a head splits into pairs for rows and for columns.
+    layers. The condition is one of `classes` (one slot), or a `caption` where there are none. Raises
+    ValueError unless it is one of the two and the width of a head splits into pairs for rows and columns.
     """
 
     kind: Literal["llamagen"] = "llamagen"
@@ -30,13 +30,13 @@ class LlamaGenConfig:
     hidden: int
     vocab: int
     side: int
-    classes: int | None = None
+    classes: int = 0
     caption: Caption | None = None
     norm_eps: float = 1e-5
     rope_base: float = 10_000.0
 
     def __post_init__(self) -> None:
-        if (self.classes is None) == (self.caption is None):
+        if (self.classes > 0) == (self.caption is not None):
             raise ValueError("give either classes or a caption")
         if self.width % (4 * self.heads):
             raise ValueError(f"width {self.width} does not split into {self.heads} heads of 4, 8, ... values")

@@ -26,6 +26,8 @@ STD = 0.02
 class LlamaGen(Generator):
     """The network: condition once, then embed, forward and logits for each code."""
 
+    config: LlamaGenConfig
+
     def __init__(self, config: LlamaGenConfig) -> None:
         super().__init__()
         self.config = config
@@ -74,7 +76,6 @@ class LlamaGen(Generator):
 def _cond_embed(config: LlamaGenConfig) -> LabelSlot | CaptionSlots:
     if config.caption is not None:
         return CaptionSlots(config.caption, config.width)
-    assert config.classes is not None
     return LabelSlot(config.classes, config.width)
 
 

@@ -29,6 +29,7 @@ MAX_LOG_SCALE = math.log(100)
 class VAR(Generator):
     """The network: condition once, then embed, forward and logits for each scale."""
 
+    config: VARConfig
     level_ends: Tensor
 
     def __init__(self, config: VARConfig) -> None:
