@@ -14,9 +14,8 @@ HERE = Path(__file__).parent
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the twins run compiled here")
 def test_the_twins_agree_under_the_interpreter() -> None:
     pytest.importorskip("triton")
-    files = [
-        HERE / name for name in ("test_nearest_code.py", "test_modulate.py", "test_twins_in_networks.py")
-    ]
+    names = ("nearest_code", "modulate", "relaxed_mass", "twins_in_networks")
+    files = [HERE / f"test_{name}.py" for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rs", *files],
         env=os.environ | {"TRITON_INTERPRET": "1"},
