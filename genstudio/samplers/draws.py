@@ -90,8 +90,9 @@ class Draws(Protocol):
         """One category per row with probability p (float32 or float64, need not sum to 1), int64 [R]."""
         ...
 
-    def spend(self, use: Use, count: int) -> None:
-        """Say how many values were really used, where outcomes decide that; only recorded draws care."""
+    def spend(self, use: Use, count: int | Tensor) -> None:
+        """Say how many values were really used, where outcomes decide that; only recorded draws care, so that
+        live ones do not wait for a count that lies on the device."""
         ...
 
 
@@ -135,7 +136,7 @@ class KeyedDraws:
         pieces = zip(torch.split(p_RV, rows), torch.split(state_R, rows), strict=True)
         return torch.cat([self._race(p, state) for p, state in pieces])
 
-    def spend(self, use: Use, count: int) -> None:
+    def spend(self, use: Use, count: int | Tensor) -> None:
         del use, count
 
     def _race(self, p_RV: Tensor, state_R: Tensor) -> Tensor:

@@ -103,11 +103,11 @@ class RecordedDraws:
             return (p_RV / self._read(use, at, p_RV.shape[-1:])).argmax(-1)
         return inverse_cdf(p_RV, self._read(use, at, ()))
 
-    def spend(self, use: Use, count: int) -> None:
+    def spend(self, use: Use, count: int | Tensor) -> None:
         """Consume `count` values of a held queue; other sources have moved already."""
         source = self._source(use)
         if isinstance(source, Queue) and source.hold:
-            source.spend(count)
+            source.spend(int(count))
 
     def finish(self) -> None:
         """Raise GenstudioError where recorded values were never asked for."""
