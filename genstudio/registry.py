@@ -16,6 +16,7 @@ NETWORKS: Final[Mapping[str, str]] = {
     "var": "genstudio.generators.var:VAR",
     "llamagen": "genstudio.generators.llamagen:LlamaGen",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
+    "vq": "genstudio.tokenizers.vq:VQ",
     "classifier": "genstudio.evaluation.classifier:Classifier",
 }
 

@@ -42,13 +42,14 @@ def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
     codes = tokenizer.encode(fixture.fed("image"))
     latents = tokenizer.pyramid.accumulate(codes)
     part = Codes("scales", codes.data[: len(codes.data) // 2 + 1])
+    recon_BCHW = tokenizer.decode(latents[-1])
     return {
         "f": f_BChw,
         **{f"idx_{scale}": ids for scale, ids in enumerate(codes.data)},
         **{f"fhat_{scale}": latent for scale, latent in enumerate(latents)},
-        "recon": tokenizer.decode(latents[-1]),
-        "recon_unclamped": tokenizer.decode_unclamped(latents[-1]),
-        "recon_partial_mid": tokenizer.decode(tokenizer.latents(part)),
+        "recon": recon_BCHW.clamp(-1, 1),
+        "recon_unclamped": recon_BCHW,
+        "recon_partial_mid": tokenizer.decode(tokenizer.latents(part)).clamp(-1, 1),
         "var_input": tokenizer.pyramid.teacher(codes),
         "vq_loss": tokenizer(fixture.fed("image")).vq_loss.view(1),
     }
@@ -152,7 +153,7 @@ def _recorded_noise(fixture: Fixture, scales: int) -> RecordedDraws:
 
 
 def _picture(tokenizer: MultiScaleVQ, codes: Codes) -> Tensor:
-    return (tokenizer.decode(tokenizer.latents(codes)) + 1) / 2
+    return (tokenizer.decode(tokenizer.latents(codes)).clamp(-1, 1) + 1) / 2
 
 
 def _filled(config: Config, official: dict[str, Tensor]) -> torch.nn.Module:

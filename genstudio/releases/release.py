@@ -14,6 +14,7 @@ from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.llamagen import LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
+from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
 from genstudio.samplers.recipe import Recipe
 
@@ -21,7 +22,7 @@ Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 GeneratorConfig = VARConfig | LlamaGenConfig
-TokenizerConfig = MultiScaleVQConfig
+TokenizerConfig = MultiScaleVQConfig | VQConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
 
 
@@ -47,11 +48,12 @@ class Packing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelRule:
-    """Decoded values become uint8: from `low`..`high`, rounded or truncated, by the method's own rule."""
+    """Decoded values become uint8: from `low`..`high`, rounded or truncated, by the method's own rule. Halves
+    are rounded to even levels, or upwards."""
 
     low: float = -1.0
     high: float = 1.0
-    rounding: Literal["round", "truncate"] = "round"
+    rounding: Literal["round", "half-up", "truncate"] = "round"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

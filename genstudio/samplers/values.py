@@ -19,12 +19,14 @@ ALL = slice(None)
 class Codes(NamedTuple):
     """Codes of B pictures: `ids` one [B,L]; `scales` one [B,p*p] per scale; `latents` one [B,C,h,w].
 
-    `known_BL` says which of them are known, in the order of generation; without it all are.
+    `known_BL` says which of them are known, in the order of generation; without it all are. `grid` are the
+    rows and columns of ids that stand for cells; without it they are a square.
     """
 
     kind: Kind
     data: tuple[Tensor, ...]
     known_BL: Tensor | None = None
+    grid: tuple[int, int] | None = None
 
 
 class Given(NamedTuple):

@@ -1,7 +1,7 @@
 """What convolutional tokenizers share: an encoder and a decoder with quantisation between them.
 
-A kind adds its codes: `encode`, `latents`, and the training pass. `decode` works on a few pictures at a time,
-as their maps are large, and in the number type of the decoder.
+A kind adds its codes (`encode`, `latents`) and its quantiser. `decode` works on a few pictures at a time, as
+their maps are large, and in the number type of the decoder.
 Shapes: B pictures, C code width, h x w latent cells, H x W pixels, N vectors.
 """
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.nn.conv2d import Decoder, Encoder
+from genstudio.nn.quantize import Codebook
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.protocol import Sampling
 
@@ -40,6 +41,7 @@ class ConvTokenizer(nn.Module, ABC):
     config: "TokenizerConfig"
     encoder: Encoder
     quant_conv: nn.Conv2d
+    quantize: Codebook  # called with features: what reaches the decoder, the rest of a Reconstruction
     post_quant_conv: nn.Conv2d
     decoder: Decoder
 
@@ -55,15 +57,25 @@ class ConvTokenizer(nn.Module, ABC):
         """The continuous latent [B,C,h,w] before quantisation."""
         return self.quant_conv(self.encoder(x_BCHW))
 
+    def forward(self, x_BCHW: Tensor) -> Reconstruction:
+        """The training pass: gradients pass the quantiser straight through.
+
+        Under autocast the quantiser stays in float32: bf16 vectors would choose other codes than sampling.
+        """
+        f_BChw = self.features(x_BCHW)
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.to(self.quantize.table_VC.dtype))
+        return Reconstruction(self.decode_together(straight_BChw), loss, codes, residuals)
+
     def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
-        """Pixels [B, channels, H, W], clamped to [-1, 1]."""
+        """Pixels [B, channels, H, W] as the decoder gives them, which may leave [-1, 1]."""
         del sampling
         laid_out = f_BChw.contiguous(memory_format=torch.channels_last)
-        parts = [self.decode_unclamped(part).clamp(-1, 1) for part in laid_out.split(self._together(f_BChw))]
+        parts = [self.decode_together(part) for part in laid_out.split(self._together(f_BChw))]
         return torch.cat(parts).contiguous()
 
-    def decode_unclamped(self, f_BChw: Tensor) -> Tensor:
-        """Pixels as the decoder gives them."""
+    def decode_together(self, f_BChw: Tensor) -> Tensor:
+        """The same for all pictures at once, as a training pass needs it."""
         z_BChw = self.post_quant_conv(f_BChw)
         return self.decoder(z_BChw.to(self.decoder.conv_in.weight.dtype)).to(f_BChw.dtype)
 

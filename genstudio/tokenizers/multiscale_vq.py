@@ -10,19 +10,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from genstudio_kernels.nearest_code import nearest_code
 from torch import Tensor, nn
 
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
-from genstudio.nn.twins import Twin
+from genstudio.nn.quantize import Codebook
 from genstudio.samplers.values import Codes
-from genstudio.tokenizers.base import ConvTokenizer, Reconstruction
+from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
 
 class MultiScaleVQ(ConvTokenizer):
     """Pixels in [-1, 1] to code maps of `config.sizes` and back."""
+
+    config: MultiScaleVQConfig
+    quantize: "ResidualPyramid"
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
         super().__init__()
@@ -51,40 +53,16 @@ class MultiScaleVQ(ConvTokenizer):
             return codes.data[0]
         return self.quantize.accumulate(codes)[-1]
 
-    def forward(self, x_BCHW: Tensor) -> Reconstruction:
-        """The training pass: gradients pass the quantiser straight through.
 
-        Under autocast the quantiser stays in float32: bf16 residuals would choose other codes than sampling.
-        """
-        f_BChw = self.features(x_BCHW)
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.to(self.quantize.table_VC.dtype))
-        return Reconstruction(self.decode_unclamped(straight_BChw), loss, codes, residuals)
-
-
-class ResidualPyramid(Twin):
+class ResidualPyramid(Codebook):
     """One codebook for all scales, and the few 3x3 convolutions (phi) that follow each upsampling."""
 
     def __init__(self, config: MultiScaleVQConfig) -> None:
-        super().__init__()
+        super().__init__(config.vocab, config.code_width)
         self.sizes, self.ratio, self.beta = config.sizes, config.phi_ratio, config.beta
-        self.codebook = nn.Embedding(config.vocab, config.code_width)
         width = config.code_width
         self.phis = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(config.phis))
         self.phi_of_scale = phi_indices(len(config.sizes), config.phis)
-
-    @property
-    def table_VC(self) -> Tensor:
-        """The codebook as it is stored."""
-        return self.codebook.weight
-
-    def lookup(self, ids_Bn: Tensor) -> Tensor:
-        """Code vectors [B,n,C]."""
-        return self.codebook(ids_Bn)
-
-    def nearest(self, z_NC: Tensor) -> Tensor:
-        """Ids [N] of the closest codes."""
-        return nearest_code(z_NC, self.codebook.weight, self.kernels)
 
     def start(self, batch: int) -> Tensor:
         """The empty latent of `batch` pictures."""

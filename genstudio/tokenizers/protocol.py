@@ -34,7 +34,8 @@ class Tokenizer(Protocol):
         ...
 
     def decode(self, latents: Tensor, sampling: Sampling | None = None) -> Tensor:
-        """Pictures [B,C,H,W] in [-1, 1]."""
+        """Pictures [B,C,H,W], black at -1 and white at 1; values beyond are clamped where levels are made of
+        them (`media.pixels`), since some evaluations resize before that."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Small VAR networks with random weights, and their releases, for tests of this folder."""
+"""Small networks with random weights, and their releases, for tests of this folder."""
 
 import torch
 from torch import nn
@@ -6,6 +6,7 @@ from torch import nn
 from genstudio import registry
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
+from genstudio.configs.vq import VQConfig
 from genstudio.releases.release import Config, Release
 
 VQ = MultiScaleVQConfig(
@@ -20,6 +21,17 @@ VQ = MultiScaleVQConfig(
     phi_ratio=0.5,
     quant_kernel=3,
     beta=0.25,
+)
+GRID_VQ = VQConfig(
+    channels=3,
+    width=8,
+    width_mult=(1, 2, 2),
+    res_blocks=1,
+    latent_width=12,
+    code_width=4,
+    vocab=32,
+    pixels=16,
+    groups=4,
 )
 GENERATOR = VARConfig(
     classes=10,

@@ -40,12 +40,10 @@ def test_which_phi_serves_which_scale(scales: int, phis: int, expected: tuple[in
 
 
 @torch.no_grad()
-def test_codes_have_one_map_per_scale_and_decode_in_range(tokenizer: MultiScaleVQ) -> None:
+def test_codes_have_one_map_per_scale_and_decode_to_pictures(tokenizer: MultiScaleVQ) -> None:
     codes = tokenizer.encode(picture())
     assert [ids.shape for ids in codes.data] == [(2, 1), (2, 4), (2, 16)]
-    pixels = tokenizer.decode(tokenizer.latents(codes))
-    assert pixels.shape == (2, 3, 8, 8)
-    assert pixels.abs().max() <= 1
+    assert tokenizer.decode(tokenizer.latents(codes)).shape == (2, 3, 8, 8)
 
 
 @torch.no_grad()
@@ -81,7 +79,7 @@ def test_gradients_reach_encoder_decoder_and_codebook(tokenizer: MultiScaleVQ) -
 def test_the_straight_through_pass_decodes_what_the_codes_say(tokenizer: MultiScaleVQ) -> None:
     with torch.no_grad():
         made = tokenizer(picture())
-        torch.testing.assert_close(made.x_BCHW, tokenizer.decode_unclamped(tokenizer.latents(made.codes)))
+        torch.testing.assert_close(made.x_BCHW, tokenizer.decode(tokenizer.latents(made.codes)))
         assert all(a.equal(b) for a, b in zip(made.codes.data, tokenizer.encode(picture()).data, strict=True))
 
 
