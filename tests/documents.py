@@ -1,7 +1,7 @@
 """Documents cannot rot: the commands in a Markdown file, run in order in one folder, in seconds.
 
-Lines of `sh` blocks that begin with `genstudio` are run; `toml` blocks that begin with `# NAME.toml` are
-written to that name first. Trainings are cut to two steps, scores to a few pictures.
+Lines of `sh` blocks that begin with `genstudio`, alone or in two processes, are run; `toml` blocks that begin
+with `# NAME.toml` are written to that name first. Trainings are cut to two steps, scores to a few pictures.
 """
 
 import re
@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from genstudio.errors import Exit
-from tests.support import genstudio
+from genstudio.files import home
+from tests.support import genstudio, torchrun
 
 DOCS: Final = Path(__file__).parents[1]
 SHORTER: Final = {
@@ -20,6 +21,7 @@ SHORTER: Final = {
     "compare": ["-n", "40"],
     "bench": ["-n", "1"],
 }
+TWICE: Final = "torchrun --nproc-per-node 2 -m genstudio "
 OTHERS: Final = ("import", "pull")  # need a file that only its owner has, or a hub: they must say so
 
 Words = list[str]
@@ -29,7 +31,7 @@ def commands(document: Path) -> list[str]:
     """Every `genstudio ...` of a document, in order."""
     lines = [line.split("  #")[0].strip() for block in _blocks(document, "sh") for line in block.splitlines()]
     joined = [part.strip() for line in lines for part in line.split("&&")]
-    return [line for line in joined if line.startswith("genstudio")]
+    return [line for line in joined if line.startswith(("genstudio ", TWICE))]
 
 
 def write_files(document: Path, folder: Path) -> None:
@@ -43,10 +45,15 @@ def write_files(document: Path, folder: Path) -> None:
 def run(document: Path, changed: Callable[[Words], Words] = list) -> None:
     """Run a document's commands in the working directory; `changed` gives each its own data."""
     for line in commands(document):
-        words = changed(shlex.split(line)[1:])
-        expected = Exit.WEIGHTS if words[1:2] and words[1] in OTHERS else Exit.OK
-        ran = genstudio(*words, *SHORTER.get(words[0], []))
-        assert ran.code == expected, f"{line}: {ran.err}"
+        words = changed(shlex.split(line.removeprefix(TWICE).removeprefix("genstudio ")))
+        words += SHORTER.get(words[0], [])
+        if line.startswith(TWICE):
+            twice = torchrun("-m", "genstudio", *words, home=home(), folder=Path.cwd())
+            assert twice.returncode == Exit.OK, f"{line}: {twice.stderr}"
+        else:
+            expected = Exit.WEIGHTS if words[1:2] and words[1] in OTHERS else Exit.OK
+            ran = genstudio(*words)
+            assert ran.code == expected, f"{line}: {ran.err}"
 
 
 def _blocks(document: Path, language: str) -> list[str]:

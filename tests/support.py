@@ -47,9 +47,9 @@ def genstudio(*arguments: object) -> Ran:
     return Ran(code, out.getvalue(), err.getvalue())
 
 
-def torchrun(*words: object, home: Path) -> "subprocess.CompletedProcess[str]":
-    """Run a Python program in two processes as torchrun starts them, from the root of the repository."""
+def torchrun(*words: object, home: Path, folder: Path = HERE.parent) -> "subprocess.CompletedProcess[str]":
+    """Run a Python program in two processes as torchrun starts them, in `folder`."""
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "GENSTUDIO_HOME": str(home)}
     words = [*launch, *map(str, words)]
-    return subprocess.run(words, cwd=HERE.parent, env=surroundings, capture_output=True, text=True)
+    return subprocess.run(words, cwd=folder, env=surroundings, capture_output=True, text=True)
