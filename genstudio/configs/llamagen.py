@@ -69,6 +69,6 @@ class LlamaGenConfig:
         )
 
 
-def gated_width(width: int, multiple: int = 256) -> int:
-    """Llama's rule for `hidden`: two thirds of four widths, rounded up to a multiple."""
-    return -(-(8 * width // 3) // multiple) * multiple
+def gated_width(width: int, multiple: int = 256, factor: float = 1.0) -> int:
+    """Llama's rule for `hidden`: two thirds of four widths, times a factor, rounded up to a multiple."""
+    return -(-int(factor * (8 * width // 3)) // multiple) * multiple

@@ -5,6 +5,7 @@ inputs and draws are fed to a replay; outputs are compared and cannot be read by
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,6 +63,19 @@ class Fixture:
         return {
             name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)
         }
+
+    def sibling(self, method: str) -> "Fixture":
+        """The folder named in the meta's `siblings` whose method begins so, beside this one or below
+        $GENSTUDIO_PARITY. Raises GenstudioError where it is not there."""
+        roots = (self.folder.resolve().parent, Path(os.environ.get("GENSTUDIO_PARITY", "")))
+        places = [root / name for root in roots for name in self.meta.get("siblings", ())]
+        for other in (Fixture(place) for place in places if (place / "meta.json").is_file()):
+            if other.method.startswith(method):
+                return other
+        raise GenstudioError(
+            f"{self.folder.name} needs a fixture of the {method}, which is not there.",
+            f"Put {' or '.join(self.meta.get('siblings', ())) or 'it'} beside it, or set GENSTUDIO_PARITY.",
+        )
 
     def compare(self, made: Mapping[str, Tensor]) -> list[Verdict]:
         """A verdict for every output that the replay made; outputs without one are not covered."""

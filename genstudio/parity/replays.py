@@ -19,6 +19,8 @@ Replay = Callable[[Fixture], dict[str, Tensor]]
 REPLAYS = {
     "VAR multi-scale VQVAE": "genstudio.parity.var:replay_tokenizer",
     "VAR transformer": "genstudio.parity.var:replay_transformer",
+    "LlamaGen VQ tokenizer": "genstudio.parity.llamagen_vq:replay",
+    "LlamaGen GPT": "genstudio.parity.llamagen:replay",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Metrics": "genstudio.parity.metrics:replay",
 }

@@ -50,10 +50,16 @@ class Derived(NamedTuple):
 
 
 class Table(NamedTuple):
-    """All official names of one architecture."""
+    """All official names of one architecture. `scratch` are templates of what a run may leave in a file, in
+    any shape: dropped where it is there, never written."""
 
     renames: tuple[Rename, ...]
     derived: tuple[Derived, ...] = ()
+    scratch: tuple[str, ...] = ()
+
+    def is_scratch(self, official: str) -> bool:
+        """Whether an official name means nothing to a network."""
+        return any(_pattern(template).fullmatch(official) for template in self.scratch)
 
     def known(self, official: str) -> str | None:
         """An official name as it is written, whichever way it is spelt; None for one that no line knows."""
@@ -98,7 +104,8 @@ def from_official(official: Tensors, table: Table, expected: Shapes) -> Converte
     """
     derived = {one.official: one for one in table.derived if one.official in official}
     checked = tuple(name for name, one in derived.items() if one.checked)
-    known = {name: table.known(name) for name in official if name not in derived}
+    scratch = tuple(name for name in official if table.is_scratch(name))
+    known = {name: table.known(name) for name in official if name not in (*derived, *scratch)}
     first = {written: name for name, written in reversed(known.items()) if written}
     strange = tuple(name for name, written in known.items() if not written or first[written] != name)
     found = {written: official[name] for written, name in first.items()}
@@ -108,7 +115,8 @@ def from_official(official: Tensors, table: Table, expected: Shapes) -> Converte
         unknown = (*strange, *misfit.unknown)
         raise UnfitError(replace(misfit, unknown=unknown, different=different))
     tensors = {ours: _joined([found[name] for name in table.official(ours)]) for ours in expected}
-    return Converted(tensors, checked, tuple(name for name, one in derived.items() if not one.checked))
+    unchecked = tuple(name for name, one in derived.items() if not one.checked)
+    return Converted(tensors, checked, (*unchecked, *scratch))
 
 
 def to_official(ours: Tensors, table: Table) -> dict[str, Tensor]:

@@ -10,19 +10,46 @@ from safetensors.torch import load_file, save_file
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.parity.fixture import Fixture, judge
+from genstudio.parity.llamagen import replay_network
 from genstudio.parity.replays import check, main
 from tests.support import parity_folder
 
-FOLDERS = ["var-vqvae", "var-transformer", "var-transformer-shared", "mar-diffusion", "metrics"]
+FOLDERS = [
+    "var-vqvae",
+    "var-transformer",
+    "var-transformer-shared",
+    "mar-diffusion",
+    "metrics",
+    "llamagen-vq",
+    "llamagen-gpt-c2i",
+    "llamagen-gpt-t2i",
+]
 
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_every_output_of_the_fixture_is_reproduced(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for sibling in Fixture(parity_folder(name)).meta.get("siblings", ()):
+        parity_folder(sibling)
     assert check(parity_folder(name))
     shown = capsys.readouterr().out
     total = len(Fixture(parity_folder(name)).outputs)
     assert f"covered {total} of {total} outputs" in shown
     assert "FAIL" not in shown
+
+
+@pytest.mark.parametrize("name", ["llamagen-gpt-c2i", "llamagen-gpt-t2i"])
+def test_every_output_but_the_picture_needs_no_sibling(name: str) -> None:
+    fixture = Fixture(parity_folder(name))
+    verdicts = fixture.compare(replay_network(fixture))
+    assert {verdict.name for verdict in verdicts} == set(fixture.outputs) - {"greedy_image"}
+    assert all(verdict.fine for verdict in verdicts)
+
+
+def test_a_missing_sibling_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = _copied(parity_folder("llamagen-gpt-c2i"), tmp_path)
+    monkeypatch.delenv("GENSTUDIO_PARITY", raising=False)
+    with pytest.raises(GenstudioError, match="LlamaGen VQ tokenizer"):
+        check(folder)
 
 
 def test_a_changed_weight_is_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

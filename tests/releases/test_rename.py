@@ -10,6 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genstudio import registry
+from genstudio.parity.fixture import Fixture
+from genstudio.parity.llamagen import network_config as llamagen_config
+from genstudio.parity.llamagen_vq import tokenizer_config as vq_config
 from genstudio.parity.var import tokenizer_config, transformer_config
 from genstudio.releases.release import Config
 from genstudio.releases.rename import Rename, Table, UnfitError, from_official, to_official
@@ -24,8 +27,8 @@ ONE_PHI = replace(tiny.VQ, phis=1)
 
 @pytest.mark.parametrize(
     "config",
-    [tiny.GENERATOR, SHARED, PLAIN, tiny.VQ, ONE_PHI],
-    ids=["block", "shared", "plain", "vq", "one-phi"],
+    [tiny.GENERATOR, SHARED, PLAIN, tiny.VQ, ONE_PHI, tiny.GRID_VQ, tiny.SEQUENCE, tiny.CAPTIONED],
+    ids=["block", "shared", "plain", "vq", "one-phi", "grid-vq", "llamagen", "llamagen-text"],
 )
 def test_our_tensors_survive_the_official_names_bitwise(config: Config) -> None:
     ours = tiny.network(config).state_dict()
@@ -64,6 +67,30 @@ def test_official_files_survive_our_names_bitwise(folder: str, prefix: str, part
         assert len(converted.checked) == 2 + config.depth
     else:
         assert converted.dropped == ("quantize.ema_vocab_hit_SV",)
+
+
+def test_a_vq_file_survives_our_names_bitwise_and_gets_its_buffer_back() -> None:
+    fixture = Fixture(parity_folder("llamagen-vq"))
+    config, official = vq_config(fixture.meta["config"], pixels=64), fixture.weights()
+    converted = from_official(official, table_for(config), registry.shapes(config))
+    assert converted.dropped == ("quantize.codebook_used",)
+    back = to_official(converted.tensors, table_for(config))
+    assert back.keys() == official.keys()
+    for name, value in official.items():
+        assert (back[name].dtype, back[name].shape) == (value.dtype, value.shape)
+        assert torch.equal(back[name], value) or name in converted.dropped
+
+
+@pytest.mark.parametrize("folder", ["llamagen-gpt-c2i", "llamagen-gpt-t2i"])
+def test_a_llamagen_file_survives_our_names_bitwise_without_the_keys_of_a_run(folder: str) -> None:
+    fixture = Fixture(parity_folder(folder))
+    config, official = llamagen_config(fixture.meta["config"]["ModelArgs"]), fixture.weights()
+    left = {f"layers.0.attention.kv_cache.{name}_cache": torch.zeros(2, 4, 24, 8) for name in "kv"}
+    converted = from_official(official | left, table_for(config), registry.shapes(config))
+    assert converted.dropped == tuple(left)
+    back = to_official(converted.tensors, table_for(config))
+    assert back.keys() == official.keys()
+    assert all(torch.equal(back[name], value) for name, value in official.items())
 
 
 def _misfit(change: Callable[[dict[str, Tensor]], object], config: Config = tiny.GENERATOR):

@@ -1,9 +1,12 @@
 """Small networks with random weights, and their releases, for tests of this folder."""
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
 from genstudio import registry
+from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
@@ -45,6 +48,8 @@ GENERATOR = VARConfig(
     shared_adaln=False,
     l2_attention=True,
 )
+SEQUENCE = LlamaGenConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
+CAPTIONED = replace(SEQUENCE, classes=0, caption=Caption(slots=5, width=12))
 
 
 def network(config: Config, seed: int = 0) -> nn.Module:
