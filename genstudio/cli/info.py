@@ -72,7 +72,7 @@ def _official(file: Path) -> dict[str, Any]:
     from genstudio.releases.catalogue import OFFICIAL
     from genstudio.releases.pickles import read_official
     from genstudio.releases.release import Packing
-    from genstudio.releases.sightings import identify, name_of
+    from genstudio.releases.sightings import identify, names_of
 
     known = (release.packing for release in OFFICIAL.values())
     unwrap = tuple({keys: None for packing in known for keys in packing.unwrap})
@@ -83,7 +83,7 @@ def _official(file: Path) -> dict[str, Any]:
         "tensors": len(tensors),
         "numbers": sum(tensor.numel() for tensor in tensors.values()),
         "looks_like": str(sighting) if sighting else "nothing that genstudio knows",
-        "release": name_of(sighting, OFFICIAL.values()) if sighting else None,
+        "releases": list(names_of(sighting, OFFICIAL.values())) if sighting else [],
     }
 
 

@@ -56,6 +56,8 @@ def say_imported(report: "Report") -> None:
     print(f"{report.release}: {report.tensors} tensors, {report.parameters:,} parameters, in {report.path}")
     print(f"sha256 {report.sha256}, {report.hash}")
     print(f"Buffers as they must be: {len(report.checked)}; dropped: {', '.join(report.dropped) or 'none'}")
+    if report.alike:
+        print(f"Taken as {report.release} on your word: the file would fit {' and '.join(report.alike)} too")
 
 
 def _hush(quiet: bool) -> None:

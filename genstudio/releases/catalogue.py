@@ -16,13 +16,21 @@ from pydantic import ValidationError
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home
-from genstudio.releases import official_var
+from genstudio.releases import official_llamagen, official_var
 from genstudio.releases.release import Release, from_json
 
 DEFAULT: Final = "var-fashion"
 RELEASE: Final = "release.json"
 
-OFFICIAL: Final = {one.name: one for one in (*official_var.GENERATORS, official_var.TOKENIZER)}
+OFFICIAL: Final = {
+    one.name: one
+    for one in (
+        *official_var.GENERATORS,
+        official_var.TOKENIZER,
+        *official_llamagen.GENERATORS,
+        *official_llamagen.TOKENIZERS,
+    )
+}
 
 
 def find(name: str) -> Release:

@@ -19,13 +19,14 @@ from genstudio.releases.pickles import parts_of, read_official
 from genstudio.releases.places import expected
 from genstudio.releases.release import Release
 from genstudio.releases.rename import Converted, UnfitError, from_official
-from genstudio.releases.sightings import identify, name_of
+from genstudio.releases.sightings import identify, names_of
 from genstudio.releases.tables import table_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What an import did. `hash` says whether the hash was published, recorded now, or as recorded before."""
+    """What an import did. `hash` says whether the hash was published, recorded now, or as recorded before;
+    `alike` are releases that the file would fit as well: nothing in it tells which it is."""
 
     release: str
     path: str
@@ -35,6 +36,7 @@ class Report:
     parameters: int
     checked: tuple[str, ...]
     dropped: tuple[str, ...]
+    alike: tuple[str, ...] = ()
 
 
 def import_file(
@@ -46,14 +48,16 @@ def import_file(
     torch files of before 1.6, which can only be read whole. `sha256` is given where it is known already,
     `revision` where the user chose one of the hub's.
 
-    Raises GenstudioError (exit code 3) for a damaged or unfit file, exit code 5 for a hash that differs, exit
-    code 2 for a release whose weights lie in a folder of their own.
+    Raises GenstudioError (exit code 3) for a damaged or unfit file and one that is called as another
+    release's, exit code 5 for a hash that differs, exit code 2 for a release whose weights lie in a folder of
+    their own.
     """
     if release.folder is not None:
         hint = "Name a release that others published: genstudio models."
         raise GenstudioError(f"{release.name} has its weights already, in {release.folder}.", hint)
     official = read_official(path, release.packing)
     converted = convert(official, release, path)
+    alike = _alike(official, release, path)
     sha256 = sha256 or digest(*parts_of(path))
     verdict = _check_hash(path, release, sha256, revision)
     target = expected(release)
@@ -68,6 +72,7 @@ def import_file(
         parameters=sum(tensor.numel() for tensor in converted.tensors.values()),
         checked=converted.checked,
         dropped=converted.dropped,
+        alike=alike,
     )
 
 
@@ -91,13 +96,36 @@ def _diagnosed(
     elif sighting.fits(release):
         message = f"{path} looks like {release.name}, but does not fit: {error.misfit}."
         hint = "Download the file again, from the source that `genstudio models show` names."
-    elif name := name_of(sighting, OFFICIAL.values()):
-        message = f"{path} looks like {name}; you asked for {release.name}."
-        hint = f"Run: genstudio models import {path} --as {name}"
+    elif names := names_of(sighting, OFFICIAL.values()):
+        message = f"{path} looks like {' or '.join(names)}; you asked for {release.name}."
+        called = next((name for name in names if _file_name(name) == path.name), names[0])
+        hint = f"Run: genstudio models import {path} --as {called}"
     else:
         message = f"{path} looks like {sighting}; you asked for {release.name}."
         hint = "No release in the catalogue has these numbers: see `genstudio models`."
     return GenstudioError(message, hint, Exit.WEIGHTS)
+
+
+def _alike(official: dict[str, Tensor], release: Release, path: Path) -> tuple[str, ...]:
+    """Other releases with the same shapes. Raises GenstudioError (exit code 3) for the file name of one."""
+    sighting = identify(official)
+    if sighting is None or not sighting.fits(release):
+        return ()
+    others = tuple(name for name in names_of(sighting, OFFICIAL.values()) if name != release.name)
+    for name in others:
+        if _file_name(name) == path.name:
+            raise GenstudioError(
+                f"{path} is called as the file of {name}; you asked for {release.name}. "
+                "Both hold tensors of the same shapes, so that the name alone tells.",
+                f"Run: genstudio models import {path} --as {name}; or rename the file.",
+                Exit.WEIGHTS,
+            )
+    return others
+
+
+def _file_name(release: str) -> str | None:
+    file = OFFICIAL[release].file
+    return file.name if file else None
 
 
 def _check_hash(path: Path, release: Release, sha256: str, revision: str | None) -> str:

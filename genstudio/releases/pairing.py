@@ -6,8 +6,10 @@ the generator's own.
 
 from dataclasses import replace
 
+from genstudio.configs.llamagen import LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
+from genstudio.configs.vq import VQConfig
 from genstudio.errors import Exit, GenstudioError
 from genstudio.releases import catalogue
 from genstudio.releases.release import GeneratorConfig, Release, TokenizerConfig
@@ -42,5 +44,7 @@ def _fitted(generator: GeneratorConfig, tokenizer: object) -> TokenizerConfig | 
     match generator, tokenizer:
         case VARConfig(), MultiScaleVQConfig():
             return replace(tokenizer, sizes=generator.sizes)
+        case LlamaGenConfig(), VQConfig():
+            return replace(tokenizer, pixels=generator.side * tokenizer.stride)
         case _:
             return None

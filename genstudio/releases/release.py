@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from genstudio.configs.features import ClassifierConfig
-from genstudio.configs.llamagen import LlamaGenConfig
+from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
@@ -21,6 +21,7 @@ from genstudio.samplers.recipe import Recipe
 Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
+Cleaning = Literal["none", "deepfloyd"]
 GeneratorConfig = VARConfig | LlamaGenConfig
 TokenizerConfig = MultiScaleVQConfig | VQConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
@@ -71,7 +72,8 @@ class Protocol:
 
     `labels` are balanced (label i mod K, so that any beginning of a run is balanced too), drawn at random, or
     as frequent as in the training set, in any beginning of a run as nearly as whole numbers allow;
-    `suite` is the program whose rules hold where two differ (splits of the inception score).
+    `suite` is the program whose rules hold where two differ (splits of the inception score); `pixels` is the
+    side that pictures are brought to before they become levels, None where they are scored as they are made.
     """
 
     samples: int
@@ -80,6 +82,17 @@ class Protocol:
     reference: str
     suite: Suite
     metrics: tuple[Metric, ...]
+    pixels: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextPart:
+    """What a generator's text features come from: an encoder by hub name or folder, the hash of its weights
+    where it is known, and how prompts are cleaned before. Slots and width are the generator's own numbers."""
+
+    encoder: str
+    cleaning: Cleaning = "none"
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,8 +112,9 @@ class Release:
     """A named checkpoint.
 
     `classes` names a label set (`genstudio.data.labels`) or lists the names themselves; `tokenizer` names the
-    release that turns codes into pixels, None for a tokenizer itself; `folder` is set where the weights lie
-    beside a release.json, `sha256` is the hash of that file of weights.
+    release that turns codes into pixels, None for a tokenizer itself; `text` says what reads prompts for a
+    generator that is made from text; `folder` is set where the weights lie beside a release.json, `sha256` is
+    the hash of that file of weights.
     """
 
     name: str
@@ -109,6 +123,7 @@ class Release:
     licence: str | None
     source: str
     tokenizer: str | None = None
+    text: TextPart | None = None
     file: File | None = None
     packing: Packing = Packing()
     recipe: Recipe = Recipe()
@@ -124,6 +139,11 @@ class Release:
     def method(self) -> str:
         """The kind of network, e.g. "var"."""
         return self.config.kind
+
+    @property
+    def caption(self) -> Caption | None:
+        """The shape of the text features that a generator reads; None where it is made from classes."""
+        return getattr(self.config, "caption", None)
 
     @property
     def generator(self) -> GeneratorConfig:

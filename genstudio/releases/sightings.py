@@ -1,16 +1,18 @@
 """What a file of official tensors looks like: architecture numbers read off its names and shapes.
 
 Used when a file does not fit what it was said to be, so that the error names the cause ("this looks like
-var-d20") and not five hundred tensors.
+var-d20") and not five hundred tensors. Some releases share every shape: LlamaGen's of one size for 256 and
+384 px, its two tokenizers of 16 pixels a code. Then nothing in a file tells which it is, and all are named.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isqrt
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from torch import Tensor
 
+from genstudio.configs.llamagen import Caption
 from genstudio.releases.release import Release
 
 Tensors = Mapping[str, Tensor]
@@ -31,24 +33,33 @@ class Sighting:
         )
 
     def __str__(self) -> str:
-        return _transformer_text(self.facts) if self.kind == "var" else _tokenizer_text(self.facts)
+        text = next(one.text for one in LOOKS if one.kind == self.kind)
+        return text(self.facts)
 
 
 def identify(tensors: Tensors) -> Sighting | None:
     """The network that official tensors belong to; None for one that we do not know."""
-    if {"word_embed.weight", "pos_1LC", "class_emb.weight", "head.weight"} <= tensors.keys():
-        return Sighting("var", _transformer_facts(tensors))
-    if {"quantize.embedding.weight", "encoder.conv_in.weight"} <= tensors.keys():
-        return Sighting("multiscale_vq", _tokenizer_facts(tensors))
+    for one in LOOKS:
+        if one.has <= tensors.keys():
+            return Sighting(one.kind, one.facts(tensors))
     return None
 
 
-def name_of(sighting: Sighting, releases: Iterable[Release]) -> str | None:
-    """The first release that fits a sighting."""
-    return next((one.name for one in releases if sighting.fits(one)), None)
+def names_of(sighting: Sighting, releases: Iterable[Release]) -> tuple[str, ...]:
+    """All releases that fit a sighting."""
+    return tuple(one.name for one in releases if sighting.fits(one))
 
 
-def _transformer_facts(tensors: Tensors) -> dict[str, Any]:
+class Look(NamedTuple):
+    """How a kind of network is known: tensors that every file of it has, its numbers, and these in words."""
+
+    kind: str
+    has: frozenset[str]
+    facts: Callable[[Tensors], dict[str, Any]]
+    text: Callable[[dict[str, Any]], str]
+
+
+def _var_facts(tensors: Tensors) -> dict[str, Any]:
     width, code_width = tensors["word_embed.weight"].shape
     scale = tensors.get("blocks.0.attn.scale_mul_1H11")
     facts: dict[str, Any] = {
@@ -69,29 +80,7 @@ def _transformer_facts(tensors: Tensors) -> dict[str, Any]:
     return facts
 
 
-def _tokenizer_facts(tensors: Tensors) -> dict[str, Any]:
-    vocab, code_width = tensors["quantize.embedding.weight"].shape
-    width, channels = tensors["encoder.conv_in.weight"].shape[:2]
-    firsts = (
-        f"encoder.down.{level}.block.0.conv1.weight" for level in range(_count(tensors, "encoder.down."))
-    )
-    return {
-        "vocab": vocab,
-        "code_width": code_width,
-        "channels": channels,
-        "width": width,
-        "width_mult": tuple(tensors[name].shape[0] // width for name in firsts if name in tensors),
-        "res_blocks": _count(tensors, "encoder.down.0.block."),
-    }
-
-
-def _count(tensors: Tensors, prefix: str) -> int:
-    """How many numbered parts there are behind a prefix."""
-    numbers = (name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix))
-    return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
-
-
-def _transformer_text(facts: dict[str, Any]) -> str:
+def _var_text(facts: dict[str, Any]) -> str:
     adaln = "shared adaLN" if facts["shared_adaln"] else "adaLN per block"
     norm = "L2-normalised" if facts["l2_attention"] else "plain"
     return (
@@ -100,8 +89,100 @@ def _transformer_text(facts: dict[str, Any]) -> str:
     )
 
 
-def _tokenizer_text(facts: dict[str, Any]) -> str:
+def _llamagen_facts(tensors: Tensors) -> dict[str, Any]:
+    vocab, width = tensors["output.weight"].shape
+    labels = tensors.get("cls_embedding.embedding_table.weight")
+    features = tensors.get("cls_embedding.uncond_embedding")
+    return {
+        "depth": _count(tensors, "layers."),
+        "width": width,
+        "hidden": tensors["layers.0.feed_forward.w1.weight"].shape[0],
+        "vocab": vocab,
+        "classes": 0 if labels is None else labels.shape[0] - 1,
+        "caption": None if features is None else Caption(slots=features.shape[0], width=features.shape[1]),
+    }
+
+
+def _llamagen_text(facts: dict[str, Any]) -> str:
+    caption: Caption | None = facts["caption"]
+    made_from = f"{caption.slots} slots of text" if caption else f"{facts['classes']} classes"
     return (
-        f"a multi-scale VQVAE with {facts['vocab']} codes of width {facts['code_width']}, "
-        f"{facts['width']} channels and {len(facts['width_mult'])} resolutions"
+        f"a LlamaGen transformer of depth {facts['depth']}, width {facts['width']}, {made_from}, "
+        f"{facts['vocab']} codes"
     )
+
+
+def _multi_scale_facts(tensors: Tensors) -> dict[str, Any]:
+    return _convolutional(tensors, "encoder.down", "block")
+
+
+def _multi_scale_text(facts: dict[str, Any]) -> str:
+    return f"a multi-scale VQVAE with {_convolutional_text(facts)}"
+
+
+def _vq_facts(tensors: Tensors) -> dict[str, Any]:
+    latent_width = tensors["quant_conv.weight"].shape[1]
+    return {**_convolutional(tensors, "encoder.conv_blocks", "res"), "latent_width": latent_width}
+
+
+def _vq_text(facts: dict[str, Any]) -> str:
+    return f"a VQ tokenizer with {_convolutional_text(facts)}"
+
+
+def _convolutional(tensors: Tensors, levels: str, block: str) -> dict[str, Any]:
+    vocab, code_width = tensors["quantize.embedding.weight"].shape
+    width, channels = tensors["encoder.conv_in.weight"].shape[:2]
+    firsts = (f"{levels}.{level}.{block}.0.conv1.weight" for level in range(_count(tensors, f"{levels}.")))
+    return {
+        "vocab": vocab,
+        "code_width": code_width,
+        "channels": channels,
+        "width": width,
+        "width_mult": tuple(tensors[name].shape[0] // width for name in firsts if name in tensors),
+        "res_blocks": _count(tensors, f"{levels}.0.{block}."),
+    }
+
+
+def _convolutional_text(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['vocab']} codes of width {facts['code_width']}, {facts['width']} channels and "
+        f"{len(facts['width_mult'])} resolutions"
+    )
+
+
+def _count(tensors: Tensors, prefix: str) -> int:
+    """How many numbered parts there are behind a prefix."""
+    numbers = (name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix))
+    return 1 + max((int(number) for number in numbers if number.isdigit()), default=-1)
+
+
+LOOKS: Final = (
+    Look(
+        "var",
+        frozenset({"word_embed.weight", "pos_1LC", "class_emb.weight", "head.weight"}),
+        _var_facts,
+        _var_text,
+    ),
+    Look(
+        "llamagen",
+        frozenset({"tok_embeddings.weight", "output.weight", "layers.0.feed_forward.w1.weight"}),
+        _llamagen_facts,
+        _llamagen_text,
+    ),
+    Look(
+        "vq",
+        frozenset(
+            {"quantize.embedding.weight", "quant_conv.weight", "encoder.conv_blocks.0.res.0.conv1.weight"}
+        ),
+        _vq_facts,
+        _vq_text,
+    ),
+    Look(
+        "multiscale_vq",
+        frozenset(
+            {"quantize.embedding.weight", "encoder.conv_in.weight", "encoder.down.0.block.0.conv1.weight"}
+        ),
+        _multi_scale_facts,
+        _multi_scale_text,
+    ),
+)

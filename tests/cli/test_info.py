@@ -48,7 +48,7 @@ def test_official_files_say_what_they_look_like(name: str, tmp_path: Path) -> No
     (torch.save if name.endswith("pth") else save_file)(wrapped, tmp_path / name)
     data = genstudio("info", tmp_path / name, "--json").data
     assert data["looks_like"].startswith("a VAR transformer of depth 3, width 64, 10 classes")
-    assert data["release"] is None
+    assert data["releases"] == []
 
 
 def test_a_foreign_network_is_no_guess(tmp_path: Path) -> None:

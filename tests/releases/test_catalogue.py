@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.var import VARConfig
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import write_text
 from genstudio.releases import catalogue
-from genstudio.releases.release import Release, from_json, to_json
+from genstudio.releases.pairing import tokenizer_of
+from genstudio.releases.release import Release, TokenizerConfig, from_json, to_json
 from tests.releases import tiny
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -30,11 +31,14 @@ def test_official_releases_survive_their_json(release: Release) -> None:
 @pytest.mark.parametrize("release", catalogue.OFFICIAL.values(), ids=lambda one: one.name)
 def test_a_generator_names_a_tokenizer_with_its_codes(release: Release) -> None:
     if release.tokenizer is None:
-        assert isinstance(release.config, MultiScaleVQConfig)
+        assert isinstance(release.config, TokenizerConfig)
         return
     tokenizer = catalogue.find(release.tokenizer).config
-    assert (release.config.vocab, release.config.code_width) == (tokenizer.vocab, tokenizer.code_width)
-    assert len(release.config.sizes) == len(tokenizer.sizes)
+    assert type(tokenizer_of(release).config) is type(tokenizer)
+    assert release.generator.vocab == tokenizer.vocab
+    if isinstance(release.config, VARConfig):
+        assert release.config.code_width == tokenizer.code_width
+        assert len(release.config.sizes) == len(tokenizer.sizes)
 
 
 def test_the_published_recipe_ends_at_a_weight_of_two_and_a_half() -> None:
