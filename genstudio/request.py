@@ -32,8 +32,9 @@ class Request:
 
     `keep` are positions in `pictures` that are wanted; the others only fill a batch up to the shape that made
     a picture first, because arithmetic may differ in the last bit between batch shapes. With a `selection`
-    every picture is the best of several candidates, with an `edit` it keeps a part of a given one. Raises
-    GenstudioError where two would share candidates.
+    every picture is the best of several candidates, with an `edit` it keeps a part of a given one. `side` is
+    what pictures are resized to before they become levels, as some scores are taken; None leaves them as they
+    are made. Raises GenstudioError where two would share candidates.
     """
 
     model: str
@@ -43,6 +44,7 @@ class Request:
     keep: tuple[int, ...] | None = None
     selection: Selection | None = None
     edit: Edit | None = None
+    side: int | None = None
 
     def __post_init__(self) -> None:
         if self.selection is not None:
@@ -118,6 +120,7 @@ def spec(request: Request, rows: Mapping[int, Wanted], size: int, facts: dict[st
         "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
         "batch": {"size": size, "rows": list(rows)},
         **({"edit": request.edit.facts()} if request.edit else {}),
+        **({"side": request.side} if request.side else {}),
         **facts,
     }
 
@@ -134,12 +137,15 @@ def from_spec(data: dict[str, Any]) -> Request:
         size, rows = int(data["batch"]["size"]), [int(row) for row in data["batch"]["rows"]]
         recipe = TypeAdapter(Recipe).validate_python(data["recipe"])
         model, edit = str(data["model"]), edit_from(data.get("edit"))
+        side = TypeAdapter(int | None).validate_python(data.get("side"))
         places = dict(zip(rows, wanted, strict=True))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise _foreign() from error
     total = max(size, max(rows) + 1)
     pictures = tuple(places.get(row, wanted[0]) for row in range(total))
-    return Request(model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows), edit=edit)
+    return Request(
+        model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows), edit=edit, side=side
+    )
 
 
 def recorded(data: dict[str, Any]) -> Recorded:

@@ -162,16 +162,17 @@ class Studio:
         walk = walk_of(self.generator, self.tokenizer)
         for number, step in enumerate(run(walk, job)):
             if isinstance(step, Done):
-                pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request.edit)
+                pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request)
                 yield from self._pictures(pixels_BCHW, request, positions)
             else:
-                preview = partial(self._preview, step, job, request.edit)
+                preview = partial(self._preview, step, job, request)
                 yield Advance(positions, number, step.done, step.total, preview)
 
     @torch.inference_mode()
-    def decode(self, codes: Codes, sampling: Sampling) -> Tensor:
-        """uint8 pixels [B,C,H,W] by the release's rule. Raises GenstudioError for pixels that are no numbers:
-        as black pictures they would be sampled, and even scored, without a word."""
+    def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:
+        """uint8 pixels [B,C,H,W] by the release's rule, resized to `side` if one is given. Raises
+        GenstudioError for pixels that are no numbers: as black pictures they would be sampled, and even
+        scored, without a word."""
         x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
         if not bool(x_BCHW.isfinite().all()):
             raise GenstudioError(
@@ -179,13 +180,13 @@ class Studio:
                 "Check its weights: genstudio models verify; or try --dtype fp32.",
                 Exit.CHECK,
             )
-        return to_uint8(x_BCHW, self.release.pixels).cpu()
+        return to_uint8(x_BCHW, self.release.pixels, side).cpu()
 
-    def _preview(self, step: Step, job: Job, edit: Edit | None) -> Tensor:
-        return self._shown(step.preview(), Sampling(job.draws, job.seed_B, step.done), edit)
+    def _preview(self, step: Step, job: Job, request: Request) -> Tensor:
+        return self._shown(step.preview(), Sampling(job.draws, job.seed_B, step.done), request)
 
-    def _shown(self, codes: Codes, sampling: Sampling, edit: Edit | None) -> Tensor:
-        pixels_BCHW = self.decode(codes, sampling)
+    def _shown(self, codes: Codes, sampling: Sampling, request: Request) -> Tensor:
+        pixels_BCHW, edit = self.decode(codes, sampling, request.side), request.edit
         return self._canvas(edit).paste(pixels_BCHW) if edit and edit.paste else pixels_BCHW
 
     def _job(self, wanted: list[Wanted], request: Request) -> Job:

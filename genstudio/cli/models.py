@@ -187,7 +187,9 @@ def _protocol(release: "Release") -> str | None:
     if protocol is None:
         return None
     features = f"{' '.join(protocol.metrics)} in {protocol.extractor} against {protocol.reference}"
-    return f"{protocol.samples:,} samples, {protocol.labels} labels, {features}, as {protocol.suite} counts"
+    size = f", resized to {protocol.side} px" if protocol.side else ""
+    samples = f"{protocol.samples:,} samples, {protocol.labels} labels{size}"
+    return f"{samples}, {features}, as {protocol.suite} counts"
 
 
 def _trained(release: "Release") -> str | None:

@@ -170,6 +170,7 @@ class Comparison:
             **dtype,
             "seeds": f"{plan.seed} to {plan.seed + plan.samples - 1}",
             "labels": plan.labels,
+            **({"resized_to": f"{plan.side} px"} if plan.side else {}),
             "batch": plan.batch,
             "extractor": extractor.name,
             "extractor_weights": extractor.digest,

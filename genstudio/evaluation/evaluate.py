@@ -213,6 +213,7 @@ def _decisive(plan: Plan, source: Source, extractor: Extractor) -> dict[str, Any
         "labels": plan.labels,
         "recipe": plan.recipe and asdict(plan.recipe),
         "selection": plan.selection and asdict(plan.selection),
+        **({"side": plan.side} if plan.side else {}),
     }
     looked = {"extractor": extractor.name, "extractor_weights": extractor.digest}
     return {"source": source.identity, "batch": plan.batch, **(made if plan.recipe else {}), **looked}

@@ -34,7 +34,8 @@ class Plan:
 
     `source` is a model's name or folder, a folder of pictures or an .npz of samples; `recipe` is None for
     pictures that exist already. `metrics` None means whatever extractor and reference allow. `reference` None
-    means that nothing is compared: statistics alone are wanted.
+    means that nothing is compared: statistics alone are wanted. `side` is what a model's pictures are resized
+    to before they become levels; None leaves them as they are made.
     """
 
     source: str
@@ -48,6 +49,7 @@ class Plan:
     batch: int = BATCH
     suite: Suite = "torch-fidelity"
     metrics: tuple[Metric, ...] | None = None
+    side: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -105,6 +107,7 @@ def _published(protocol: Protocol, release: Release, name: str) -> Plan:
         recipe=release.recipe,
         suite=protocol.suite,
         metrics=protocol.metrics,
+        side=protocol.side,
     )
 
 

@@ -69,6 +69,7 @@ class Sampled:
             recipe=plan.recipe,
             batch=plan.batch,
             selection=plan.selection,
+            side=plan.side,
         )
         self.identity: dict[str, Any] = {"kind": "model", **_decisive(studio.facts())}
 

@@ -46,7 +46,7 @@ class Sketch(Studio):
         pictures = choose_pictures(None, batch, "0", self.generator.config.classes)
         return self.stream(Request(model=self.release.name, pictures=pictures, recipe=recipe, batch=batch))
 
-    def decode(self, codes: Codes, sampling: Sampling) -> Tensor:
+    def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:
         """uint8 pixels [B,C,H,W] that stay on the device: there are no numbers to check or to copy."""
         x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
-        return to_uint8(x_BCHW, self.release.pixels)
+        return to_uint8(x_BCHW, self.release.pixels, side)

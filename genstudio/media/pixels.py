@@ -14,9 +14,10 @@ from genstudio.releases.release import PixelRule
 LEVELS = 255
 
 
-def to_uint8(x_BCHW: Tensor, rule: PixelRule) -> Tensor:
-    """Values `rule.low`..`rule.high`, clamped, as uint8 levels 0..255. Not-a-number becomes 0."""
-    levels = _levels(x_BCHW.float(), rule)
+def to_uint8(x_BCHW: Tensor, rule: PixelRule, side: int | None = None) -> Tensor:
+    """Values `rule.low`..`rule.high`, resized to `side` if one is given, clamped, as uint8 levels 0..255.
+    Not-a-number becomes 0."""
+    levels = _levels(x_BCHW.float() if side is None else resized(x_BCHW, side), rule)
     levels = levels.nan_to_num(0.0, posinf=float(LEVELS), neginf=0.0).clamp(0, LEVELS)
     return (levels.round() if rule.rounding == "round" else levels.floor()).to(torch.uint8)
 

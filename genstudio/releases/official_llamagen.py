@@ -127,7 +127,7 @@ def _of_classes(
             reference=f"imagenet-{SCORED}",
             suite="adm",
             metrics=("fid", "sfid", "is", "pr"),
-            pixels=SCORED if pixels != SCORED else None,
+            side=SCORED if pixels != SCORED else None,
         ),
         classes="imagenet",
         reported=(

@@ -72,8 +72,8 @@ class Protocol:
 
     `labels` are balanced (label i mod K, so that any beginning of a run is balanced too), drawn at random, or
     as frequent as in the training set, in any beginning of a run as nearly as whole numbers allow;
-    `suite` is the program whose rules hold where two differ (splits of the inception score); `pixels` is the
-    side that pictures are brought to before they become levels, None where they are scored as they are made.
+    `suite` is the program whose rules hold where two differ (splits of the inception score); `side` is
+    what pictures are resized to before they become levels, None where they are scored as they are made.
     """
 
     samples: int
@@ -82,7 +82,7 @@ class Protocol:
     reference: str
     suite: Suite
     metrics: tuple[Metric, ...]
-    pixels: int | None = None
+    side: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

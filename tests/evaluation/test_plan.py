@@ -35,6 +35,14 @@ def test_every_other_difference_is_named() -> None:
     assert len(said) == 4
 
 
+def test_a_protocol_may_score_pictures_of_another_size_than_a_model_makes() -> None:
+    large = catalogue.find("llamagen-b-384")
+    plan = plan_for(large, large.name)
+    assert plan.side == 256 and deviations(plan, large) == []
+    assert deviations(replace(plan, side=None), large) == ["side: None, not 256"]
+    assert plan_for(catalogue.find("llamagen-b-256"), "llamagen-b-256").side is None
+
+
 def test_a_choice_among_candidates_is_a_deviation() -> None:
     from genstudio.selection import choose_selection
 

@@ -2,18 +2,22 @@
 
 import io
 import zipfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.plan import plan_for
 from genstudio.evaluation.sources import Array, Files, Sampled, in_proportion
+from genstudio.events import Picture
 from genstudio.releases import catalogue
+from genstudio.request import Request, from_spec
 from genstudio.studio import Studio
 
 
@@ -109,6 +113,30 @@ def test_statistics_damaged_files_and_code_are_no_samples(tmp_path: Path) -> Non
         archive.writestr("arr_0.npy", pickled.getvalue())
     with pytest.raises(GenstudioError):
         Array(tmp_path / "pickle.npz")
+
+
+def test_pictures_are_resized_before_they_become_levels_where_the_protocol_says_so(tiny_var: str) -> None:
+    """The model's own pictures have 8 x 8; what is scored can be made again from its spec."""
+    asked = {"extractor": "x", "reference": "y", "samples": 3}
+    studio, plan = Studio.load(tiny_var), plan_for(catalogue.find(tiny_var), tiny_var, **asked)
+    values: list[torch.Tensor] = []
+    hook = studio.tokenizer.decoder.register_forward_hook(lambda *call: values.append(call[-1]))
+    taken = Sampled(studio, replace(plan, side=4)).take(range(3), ignore)
+    hook.remove()
+    small = F.interpolate(torch.cat(values), (4, 4), mode="bicubic")
+    expected = ((small + 1) / 2 * 255).clamp(0, 255).round().to(torch.uint8)
+    assert taken.pixels_NCHW.equal(expected)
+    again = from_spec(taken.specs[1])
+    assert again.side == 4 and next(pictures(studio, again)).equal(taken.pixels_NCHW[1])
+    whole = Sampled(studio, plan).take(range(3), ignore).pixels_NCHW
+    assert whole.shape == (3, 3, 8, 8)
+    assert (
+        not F.interpolate(whole.float(), (4, 4), mode="bicubic").clamp(0, 255).round().equal(expected.float())
+    )
+
+
+def pictures(studio: Studio, request: Request) -> Iterator[torch.Tensor]:
+    return (event.pixels_CHW for event in studio.stream(request) if isinstance(event, Picture))
 
 
 def test_balanced_labels_go_round_so_that_any_beginning_is_balanced(tiny_var: str) -> None:

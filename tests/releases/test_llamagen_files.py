@@ -94,7 +94,7 @@ def test_scores_stand_beside_the_recipe_and_the_protocol_that_made_them(name, cf
     assert release.reported[0].value == fid
     assert protocol is not None
     assert (protocol.samples, protocol.labels, protocol.reference) == (50_000, "random", "imagenet-256")
-    assert protocol.pixels == (None if name.endswith("256") else 256)
+    assert protocol.side == (None if name.endswith("256") else 256)
 
 
 def test_numbers_from_memory_say_so() -> None:
