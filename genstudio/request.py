@@ -1,18 +1,20 @@
-"""What a user asks for, as a value: pictures (label and seed each), recipe, numbers of the run. No torch.
+"""What a user asks for, as a value: pictures (label or prompt, and seed), recipe, numbers of the run.
 
 Picture i of `--seed s` has picture seed s + i, so that any picture can be made again alone. The `spec` of a
-request is what a PNG carries and what `--from` reads back.
+request is what a PNG carries and what `--from` reads back. No torch.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
 
 from genstudio.edit import Edit, edit_from
 from genstudio.errors import GenstudioError
+from genstudio.files import Source
+from genstudio.samplers.accelerators import Accelerator, describe, parse, promise
 from genstudio.samplers.recipe import Recipe
 from genstudio.selection import Selection
 
@@ -20,10 +22,16 @@ DEFAULT_PICTURES = 10
 
 
 class Wanted(NamedTuple):
-    """One picture: its class (None: of no class) and its seed."""
+    """One picture: its class or its prompt (neither: of no condition), and its seed."""
 
     label: int | None
     seed: int
+    prompt: str | None = None
+
+    @property
+    def subject(self) -> int | str | None:
+        """Its class or its prompt."""
+        return self.label if self.prompt is None else self.prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +42,10 @@ class Request:
     a picture first, because arithmetic may differ in the last bit between batch shapes. With a `selection`
     every picture is the best of several candidates, with an `edit` it keeps a part of a given one. `side` is
     what pictures are resized to before they become levels, as some scores are taken; None leaves them as they
-    are made. Raises GenstudioError where two would share candidates.
+    are made. Prompts
+    are steered away from `negative`, and `features` is the file that holds the features of them all.
+    `accelerators` stand in the order in which they are applied. Raises GenstudioError where two pictures
+    would share candidates.
     """
 
     model: str
@@ -45,6 +56,9 @@ class Request:
     selection: Selection | None = None
     edit: Edit | None = None
     side: int | None = None
+    negative: str | None = None
+    features: Source | None = None
+    accelerators: tuple[Accelerator, ...] = ()
 
     def __post_init__(self) -> None:
         if self.selection is not None:
@@ -53,6 +67,11 @@ class Request:
     def describe(self) -> str:
         """How the pictures are made, for people."""
         extras = [extra.describe() for extra in (self.selection, self.edit) if extra]
+        if self.negative is not None:
+            extras.append(f"away from {self.negative!r}")
+        if self.accelerators:
+            names = "+".join(map(describe, self.accelerators))
+            extras.append(f"{names} ({promise(self.accelerators, self.recipe).label})")
         return ", ".join([self.recipe.describe(), *extras])
 
     def batches(self) -> list[range]:
@@ -74,25 +93,24 @@ class Recorded(NamedTuple):
 
 
 def choose_pictures(
-    labels: tuple[int | None, ...] | None, count: int | None, seeds: str, classes: int
+    subjects: Sequence[int | str | None] | None, count: int | None, seeds: str, classes: int
 ) -> tuple[Wanted, ...]:
-    """Labels, a count and `--seed` make the list of pictures.
+    """Subjects (labels, prompts, None for neither), a count and `--seed` make the list of pictures.
 
-    One seed s: `count` pictures of each label, class by class, picture i of the whole run with seed s + i.
-    Several seeds (`1,5,9` or `0-63`): every label with every seed. Without labels, pictures are spread evenly
-    over the classes, as many as `count` or as there are seeds.
+    One seed s: `count` pictures of each subject, one after the other, picture i of the whole run with seed
+    s + i. Several seeds (`1,5,9` or `0-63`): every subject with every seed. Without subjects, pictures are
+    spread evenly over the classes, as many as `count` or as there are seeds.
     """
     numbers = parse_seeds(seeds)
     if len(numbers) == 1:
-        return _from_one_seed(labels, count, numbers[0], classes)
+        return _from_one_seed(subjects, count, numbers[0], classes)
     if count is not None and count != len(numbers):
         raise GenstudioError(
             f"-n {count} and {len(numbers)} seeds contradict each other.", "Leave -n away, or give one seed."
         )
-    if labels is None:
-        spread = _spread(len(numbers), classes)
-        return tuple(Wanted(label, seed) for label, seed in zip(spread, numbers, strict=True))
-    return tuple(Wanted(label, seed) for label in labels for seed in numbers)
+    if subjects is None:
+        return tuple(map(Wanted, _spread(len(numbers), classes), numbers))
+    return tuple(_wanted(subject, seed) for subject in subjects for seed in numbers)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -116,11 +134,14 @@ def spec(request: Request, rows: Mapping[int, Wanted], size: int, facts: dict[st
     their rows in batches of `size`."""
     return {
         "model": request.model,
-        "pictures": [list(wanted) for wanted in rows.values()],
+        "pictures": [_facts(wanted) for wanted in rows.values()],
         "recipe": TypeAdapter(Recipe).dump_python(request.recipe, mode="json"),
         "batch": {"size": size, "rows": list(rows)},
         **({"edit": request.edit.facts()} if request.edit else {}),
         **({"side": request.side} if request.side else {}),
+        **({"negative": request.negative} if request.negative is not None else {}),
+        **({"features": asdict(request.features)} if request.features else {}),
+        **_accelerated(request),
         **facts,
     }
 
@@ -131,20 +152,30 @@ def from_spec(data: dict[str, Any]) -> Request:
     Raises GenstudioError when the spec is not one of ours.
     """
     try:
-        wanted = [
-            Wanted(None if label is None else int(label), int(seed)) for label, seed in data["pictures"]
-        ]
+        wanted = [_from_facts(*facts) for facts in data["pictures"]]
         size, rows = int(data["batch"]["size"]), [int(row) for row in data["batch"]["rows"]]
         recipe = TypeAdapter(Recipe).validate_python(data["recipe"])
         model, edit = str(data["model"]), edit_from(data.get("edit"))
         side = TypeAdapter(int | None).validate_python(data.get("side"))
+        negative = TypeAdapter(str | None).validate_python(data.get("negative"))
+        features = TypeAdapter(Source | None).validate_python(data.get("features"))
+        accelerators = tuple(map(parse, data.get("accelerators", ())))
         places = dict(zip(rows, wanted, strict=True))
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise _foreign() from error
     total = max(size, max(rows) + 1)
     pictures = tuple(places.get(row, wanted[0]) for row in range(total))
     return Request(
-        model=model, pictures=pictures, recipe=recipe, batch=size, keep=tuple(rows), edit=edit, side=side
+        model=model,
+        pictures=pictures,
+        recipe=recipe,
+        batch=size,
+        keep=tuple(rows),
+        edit=edit,
+        side=side,
+        negative=negative,
+        features=features,
+        accelerators=accelerators,
     )
 
 
@@ -162,15 +193,35 @@ def _foreign() -> GenstudioError:
     )
 
 
+def _facts(wanted: Wanted) -> list[int | str | None]:
+    """A picture of a class needs no third entry, and had none before there were prompts."""
+    return [wanted.label, wanted.seed] if wanted.prompt is None else list(wanted)
+
+
+def _from_facts(label: int | None, seed: int, prompt: str | None = None) -> Wanted:
+    return Wanted(None if label is None else int(label), int(seed), None if prompt is None else str(prompt))
+
+
+def _accelerated(request: Request) -> dict[str, Any]:
+    if not request.accelerators:
+        return {}
+    label = promise(request.accelerators, request.recipe).label
+    return {"accelerators": [describe(one) for one in request.accelerators], "exactness": label}
+
+
 def _from_one_seed(
-    labels: tuple[int | None, ...] | None, count: int | None, seed: int, classes: int
+    subjects: Sequence[int | str | None] | None, count: int | None, seed: int, classes: int
 ) -> tuple[Wanted, ...]:
     if count is not None and count < 1:
         raise GenstudioError(f"-n {count} asks for no picture.", "Give 1 or more.")
-    if labels is None:
-        labels, count = tuple(_spread(count or DEFAULT_PICTURES, classes)), 1
-    each = [label for label in labels for _ in range(count or 1)]
-    return tuple(Wanted(label, seed + i) for i, label in enumerate(each))
+    if subjects is None:
+        subjects, count = _spread(count or DEFAULT_PICTURES, classes), 1
+    each = [subject for subject in subjects for _ in range(count or 1)]
+    return tuple(_wanted(subject, seed + i) for i, subject in enumerate(each))
+
+
+def _wanted(subject: int | str | None, seed: int) -> Wanted:
+    return Wanted(None, seed, subject) if isinstance(subject, str) else Wanted(subject, seed)
 
 
 def _spread(count: int, classes: int) -> list[int]:

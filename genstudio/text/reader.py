@@ -1,0 +1,98 @@
+"""Features of the prompts of a run, for whoever samples: out of a file, or from the release's encoder.
+
+The encoder is asked for all prompts of a request at once and then let go, so that its gigabytes do not stand
+beside the generator's while pictures are made. Shapes: B pictures, T slots, t tokens of a prompt, E width.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from genstudio.files import Source
+from genstudio.releases.release import Release
+from genstudio.request import Request
+from genstudio.runtime import Runtime
+from genstudio.text.encoding import each
+from genstudio.text.features import FeatureFile, Making
+from genstudio.text.t5 import open_t5
+
+TOGETHER: Final = 8  # prompts in one call of the encoder
+
+
+class Read(NamedTuple):
+    """Features [B,T,E] and their open rows [B,T], padding first and zero; the same of what they are steered
+    away from, where the request says so."""
+
+    text_BTE: Tensor
+    open_BT: Tensor
+    negative_BTE: Tensor | None = None
+    negative_BT: Tensor | None = None
+
+
+class Reader:
+    """What a studio asks for the features of its pictures."""
+
+    def __init__(self, release: Release, runtime: Runtime) -> None:
+        self.release, self.runtime = release, runtime
+        self.makings: dict[str, Making] = {}
+        self._known: dict[str, Tensor] = {}
+        self._files: dict[Source, FeatureFile] = {}
+
+    def read(self, request: Request, positions: Sequence[int]) -> Read:
+        """Features for the pictures at these positions of a request, on the runtime's device.
+
+        Raises GenstudioError for prompts that cannot be read, for features that do not fit the release or are
+        gone, and (exit code 3) where the encoder is not here.
+        """
+        rows = self._rows(request)
+        text_BTE, open_BT = self._padded([rows(request.pictures[at].prompt or "") for at in positions])
+        if request.negative is None:
+            return Read(text_BTE, open_BT)
+        return Read(text_BTE, open_BT, *self._padded([rows(request.negative)] * len(positions)))
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The hashes of the encoders' weights by their names, as far as they were asked."""
+        return {name: making.sha256 for name, making in self.makings.items()}
+
+    def _rows(self, request: Request) -> Callable[[str], Tensor]:
+        """What gives features [t,E] of a prompt of the request."""
+        if request.features is not None:
+            return self._file(request.features).rows
+        texts = dict.fromkeys([*(one.prompt for one in request.pictures), request.negative])
+        self._encode([text for text in texts if text is not None and text not in self._known])
+        return self._known.__getitem__
+
+    def _file(self, source: Source) -> FeatureFile:
+        """Opened and checked once, however many batches it serves."""
+        if source not in self._files:
+            file = FeatureFile.read(source.found("Say where it is: --features FILE."))
+            file.check(self.release)
+            self._note(file.making)
+            self._files[source] = file
+        return self._files[source]
+
+    def _encode(self, prompts: Sequence[str]) -> None:
+        if not prompts:
+            return
+        encoder = open_t5(self.release, self.runtime)
+        self._note(encoder.making)
+        for start in range(0, len(prompts), TOGETHER):
+            self._known.update(each(encoder, prompts[start : start + TOGETHER]))
+
+    def _note(self, making: Making) -> None:
+        self.makings[Path(making.encoder).name] = making
+
+    def _padded(self, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Features of several prompts side by side."""
+        caption, device = self.release.caption, self.runtime.torch_device
+        assert caption is not None
+        text_BTE = torch.zeros(len(rows), caption.slots, caption.width, dtype=rows[0].dtype)
+        open_BT = torch.zeros(len(rows), caption.slots, dtype=torch.bool)
+        for row, rows_tE in enumerate(rows):
+            text_BTE[row, -len(rows_tE) :] = rows_tE
+            open_BT[row, -len(rows_tE) :] = True
+        return text_BTE.to(device), open_BT.to(device)
