@@ -33,17 +33,25 @@ class Emitted(NamedTuple):
     ids_Bn: Tensor | None
 
 
-def guided_logits(head: Head, h_RnD: Tensor, cond: Cond, weight: float, job: Job) -> Tensor:
-    """Logits [B,n,V] after guidance. With weight 1 the null rows have no say and their head is not run."""
+def guided_logits(head: Head, h_RnD: Tensor, cond: Cond, weight: float | Tensor, job: Job) -> Tensor:
+    """Logits [B,n,V] after guidance, one weight for all slots or one for each ([B,n,1]). With weight 1 the
+    null rows have no say, and if that is the weight of all slots their head is not run."""
     batch = job.batch
-    if h_RnD.shape[0] == batch or (weight == 1 and not job.always_null):
+    if h_RnD.shape[0] == batch or (not isinstance(weight, Tensor) and weight == 1 and not job.always_null):
         logits_BnV = head.logits(h_RnD[:batch], cond.take(slice(0, batch)))
     else:
         given_BnV, null_BnV = head.logits(h_RnD, cond).chunk(2)
-        logits_BnV = null_BnV.add(given_BnV - null_BnV, alpha=weight)
+        logits_BnV = _mixed(given_BnV, null_BnV, weight)
     if job.trace is not None:
         job.trace("guided_logits", logits_BnV)
     return logits_BnV
+
+
+def _mixed(given_BnV: Tensor, null_BnV: Tensor, weight: float | Tensor) -> Tensor:
+    if isinstance(weight, Tensor):
+        mixed_BnV = torch.addcmul(null_BnV, weight.to(null_BnV.dtype), given_BnV - null_BnV)
+        return torch.where(weight == 1, given_BnV, mixed_BnV)
+    return null_BnV.add(given_BnV - null_BnV, alpha=weight)
 
 
 def law(logits: Tensor, recipe: Recipe) -> Tensor:
