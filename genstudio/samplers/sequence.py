@@ -84,8 +84,8 @@ class SequenceWalk:
         """Make the next code of every picture."""
         job, unit = state.job, state.units[state.unit]
         if state.unit == state.guided:
-            _drop_null_rows(state)
-        h_RnD = self._feed(state, unit)
+            drop_null_rows(state)
+        h_RnD = self.feed(state, unit)
         state.cache.commit(h_RnD.shape[1])
         logits_B1V = guided_logits(self.trunk, h_RnD[:, -1:], state.cond, job.weight(unit), job)
         _keep(state, unit, pick(logits_B1V, unit, job))
@@ -99,7 +99,7 @@ class SequenceWalk:
         known_BL = made_1L.expand_as(state.ids_BL) if state.known_BL is None else made_1L | state.known_BL
         return Codes("ids", (state.ids_BL,), known_BL)
 
-    def _feed(self, state: SequenceState, unit: Unit) -> Tensor:
+    def feed(self, state: SequenceState, unit: Unit) -> Tensor:
         """Hidden states [R,n,D] of all slots up to the unit's that were not fed yet."""
         cond, first = state.cond, state.slots
         x_RnD = self.trunk.embed(cond.spread(state.ids_BL[:, state.read : unit.made.start]))
@@ -117,7 +117,8 @@ def _last_guided(job: Job, units: tuple[Unit, ...]) -> int:
     return max((number for number, unit in enumerate(units, 1) if job.weight(unit) != 1), default=0)
 
 
-def _drop_null_rows(state: SequenceState) -> None:
+def drop_null_rows(state: SequenceState) -> None:
+    """Go on with the pictures alone: no unit that is left is guided."""
     given = torch.arange(state.job.batch, device=state.ids_BL.device)
     if len(state.cond.start_RTD) > len(given):
         state.cond, state.cache = state.cond.take(given), state.cache.take(given)
