@@ -21,6 +21,10 @@ REPLAYS = {
     "VAR transformer": "genstudio.parity.var:replay_transformer",
     "LlamaGen VQ tokenizer": "genstudio.parity.llamagen_vq:replay",
     "LlamaGen GPT": "genstudio.parity.llamagen:replay",
+    "SJD probabilistic convergence criterion": "genstudio.parity.sjd:replay_criterion",
+    "SJD (speculative Jacobi decoding) full run": "genstudio.parity.sjd:replay_run",
+    "LANTERN / LANTERN++ relaxed acceptance": "genstudio.parity.lantern:replay_acceptance",
+    "NAR image": "genstudio.parity.nar:replay",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Metrics": "genstudio.parity.metrics:replay",
 }

@@ -23,6 +23,9 @@ FOLDERS = [
     "llamagen-vq",
     "llamagen-gpt-c2i",
     "llamagen-gpt-t2i",
+    "sjd-criterion",
+    "sjd-run",
+    "lantern-accept",
 ]
 
 

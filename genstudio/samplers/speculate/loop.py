@@ -1,0 +1,193 @@
+"""The one draft-verify loop: propose, one look of the target over all drafts, judge, commit, emit.
+
+It wraps the walk along a sequence and makes what that walk makes, in fewer passes of the network. Who drafts
+and who judges are arguments; the judge alone decides what the codes promise (`exactness`). Every picture
+advances by its own number of codes, and one that is complete keeps still.
+Shapes: B pictures, R rows (B, or 2B = [given | null]), m nodes of a proposal, L codes of a picture, N = L and
+room behind it, d codes emitted, D width, V codes.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from genstudio.samplers.picks import guided_logits, law
+from genstudio.samplers.sequence import SequenceState, SequenceWalk, Trunk, drop_null_rows
+from genstudio.samplers.speculate.laws import weights_at
+from genstudio.samplers.speculate.proposal import Judge, Proposal, Standing, Verdict
+from genstudio.samplers.speculate.proposers import Proposer, Round, Seen
+from genstudio.samplers.values import Codes, Dense, Feed, Mask
+from genstudio.samplers.walk import Job
+
+
+@dataclass
+class SpeculativeState:
+    """Where B pictures stand. `plain` is the state of the wrapped walk (condition, cache, given codes),
+    `memory` the proposer's; `ids_BN` and `made_B` are the codes and how many there are, `known` the same
+    numbers on the host.
+
+    Statistics: `passes` of the network; `accepted` drafts and `codes_per_pass`, both per picture and round.
+    """
+
+    plain: SequenceState
+    memory: Any
+    ids_BN: Tensor
+    made_B: Tensor
+    known: list[int]
+    passes: int = 0
+    rounds: int = 0
+    emitted: int = 0
+    stats: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def end(self) -> int:
+        """Codes that are to be made."""
+        return len(self.plain.units)
+
+    @property
+    def done(self) -> int:
+        return min(self.known)
+
+    @property
+    def finished(self) -> bool:
+        return self.done == self.end
+
+
+class SpeculativeWalk:
+    """As many codes per `advance` as the judge accepts, and one more. The first code is the plain walk's.
+
+    Orders have to make one code per unit, and `Job.cache` rows that may differ in length (`RaggedCache`).
+    """
+
+    def __init__(self, trunk: Trunk, proposer: Proposer, judge: Judge) -> None:
+        self.trunk, self.proposer, self.judge = trunk, proposer, judge
+        self.plain = SequenceWalk(trunk)
+        self.slots = [unit.fed.stop - 1 for unit in trunk.order.units()]
+
+    @property
+    def total(self) -> int:
+        return self.plain.total
+
+    def start(self, job: Job) -> SpeculativeState:
+        """The codes that are given; the cache has room for the proposer's nodes."""
+        nodes = self.proposer.nodes
+        roomy = job._replace(cache=lambda rows, capacity, look: job.cache(rows, capacity + look + nodes, 0))
+        plain = self.plain.start(roomy)
+        memory = self.proposer.start(job, plain.cond)
+        ids_BN = F.pad(plain.ids_BL, (0, nodes + 1))
+        made_B = torch.full_like(job.seed_B, plain.unit)
+        return SpeculativeState(plain, memory, ids_BN, made_B, [plain.unit] * job.batch)
+
+    def advance(self, state: SpeculativeState) -> None:
+        """The first code by the plain walk, then a round."""
+        if state.passes == 0 and self._begin(state):
+            return
+        if state.done >= state.plain.guided:
+            drop_null_rows(state.plain)
+        job = state.plain.job
+        standing = Standing(job.seed_B, state.made_B, torch.full_like(state.made_B, state.passes))
+        now = Round(standing, state.ids_BN, tuple(state.known), state.end, job.draws)
+        proposal = _bounded(self.proposer.propose(state.memory, now), standing, state.end)
+        hidden_RmD, p_BmV = self._look(state, proposal)
+        verdict = self.judge.judge(p_BmV, proposal, job.draws, standing)
+        self._commit(state, verdict)
+        self._emit(state, proposal, verdict)
+        self.proposer.learn(state.memory, Seen(hidden_RmD, p_BmV, proposal, verdict))
+        _tell(job, proposal, verdict)
+
+    def codes(self, state: SpeculativeState) -> Codes:
+        """The ids [B,L], and which of them are known."""
+        ids_BL = state.ids_BN[:, : self.total]
+        if state.done == self.total:
+            return Codes("ids", (ids_BL,))
+        known_BL = torch.arange(self.total, device=ids_BL.device) < state.made_B[:, None]
+        given_BL = state.plain.known_BL
+        known_BL = known_BL if given_BL is None else known_BL | given_BL
+        return Codes("ids", (torch.where(known_BL, ids_BL, 0),), known_BL)
+
+    def _begin(self, state: SpeculativeState) -> bool:
+        """Feed the condition and what is known but for its last code; whether that made the first code."""
+        plain = state.plain
+        state.passes = 1
+        if plain.unit:
+            h_RnD = self.plain.feed(plain, plain.units[plain.unit - 1])
+            plain.cache.commit(h_RnD.shape[1])
+            return False
+        self.plain.advance(plain)
+        state.ids_BN[:, 0], state.made_B, state.known = (
+            plain.ids_BL[:, 0],
+            state.made_B + 1,
+            [1] * len(state.known),
+        )
+        return True
+
+    def _look(self, state: SpeculativeState, proposal: Proposal) -> tuple[Tensor, Tensor]:
+        """Features [R,m,D] and laws [B,m,V] behind every node, from one pass of the network."""
+        plain, cond = state.plain, state.plain.cond
+        code_Bm = (state.made_B[:, None] + proposal.tree.level_Rm).clamp(max=self.total - 1)
+        slot_L = torch.tensor(self.slots, device=code_Bm.device)
+        feed = Feed(cond.spread(slot_L[code_Bm]), _mask(proposal, cond.start_RTD.shape[0]))
+        x_RmD = self.trunk.embed(cond.spread(proposal.ids_Rm.clamp(min=0)))
+        h_RmD = self.trunk.forward(x_RmD, feed, cond, plain.cache)
+        weight = weights_at(plain.job, plain.units, code_Bm)
+        p_BmV = law(guided_logits(self.trunk, h_RmD, cond, weight, plain.job), plain.job.recipe)
+        return h_RmD, _forced(p_BmV, code_Bm, plain)
+
+    def _commit(self, state: SpeculativeState, verdict: Verdict) -> None:
+        """Keep the accepted nodes, but never the last code of a picture, which is not fed."""
+        ahead_d = torch.arange(verdict.path_Rd.shape[1], device=state.made_B.device)
+        fed_Bd = state.made_B[:, None] - 1 + ahead_d < state.end - 1
+        path_Bd = torch.where(fed_Bd, verdict.path_Rd, -1)
+        state.plain.cache.commit(state.plain.cond.spread(path_Bd))
+
+    def _emit(self, state: SpeculativeState, proposal: Proposal, verdict: Verdict) -> None:
+        """Write the new codes; what a complete picture is told lies behind its end."""
+        new_Bd = verdict.emitted(proposal.ids_Rm)
+        place_Bd = state.made_B[:, None] + torch.arange(new_Bd.shape[1], device=new_Bd.device)
+        old_Bd = state.ids_BN.gather(1, place_Bd)
+        state.ids_BN.scatter_(1, place_Bd, torch.where(new_Bd < 0, old_Bd, new_Bd))
+        state.made_B = (state.made_B + verdict.accepted_R + 1).clamp(max=state.end)
+        known = state.made_B.tolist()
+        state.passes += 1
+        state.rounds += sum(before < state.end for before in state.known)
+        state.emitted += sum(known) - sum(state.known)
+        state.known = known
+        codes_per_pass = state.emitted / state.rounds
+        state.stats = {
+            "passes": state.passes,
+            "accepted": codes_per_pass - 1,
+            "codes_per_pass": codes_per_pass,
+        }
+
+
+def _bounded(proposal: Proposal, standing: Standing, end: int) -> Proposal:
+    """Without drafts for places behind the last code."""
+    code_Bm = standing.made_R[:, None] - 1 + proposal.tree.level_Rm
+    outside_Bm = (code_Bm >= end) & (proposal.tree.level_Rm > 0)
+    return proposal._replace(ids_Rm=proposal.ids_Rm.masked_fill(outside_Bm, -1))
+
+
+def _mask(proposal: Proposal, rows: int) -> Mask:
+    """Who sees whom, once more for the null rows where trees differ from picture to picture."""
+    mask = proposal.tree.mask()
+    if isinstance(mask, Dense) and len(mask.allow) > 1:
+        return Dense(mask.allow.repeat(rows // len(mask.allow), 1, 1))
+    return mask
+
+
+def _forced(p_BmV: Tensor, code_Bm: Tensor, plain: SequenceState) -> Tensor:
+    """Places whose code is given have a law that allows no other."""
+    if plain.known_BL is None:
+        return p_BmV
+    given_BmV = F.one_hot(plain.ids_BL.gather(1, code_Bm), p_BmV.shape[-1]).to(p_BmV.dtype)
+    return torch.where(plain.known_BL.gather(1, code_Bm)[..., None], given_BmV, p_BmV)
+
+
+def _tell(job: Job, proposal: Proposal, verdict: Verdict) -> None:
+    if job.trace is not None:
+        job.trace("drafts", proposal.ids_Rm)
+        job.trace("path", verdict.path_Rd)
+        job.trace("law", verdict.law_RV)
