@@ -5,18 +5,21 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genstudio.generators import var
+from genstudio.generators import llamagen, var
 
 
 def initialise(network: nn.Module, seed: int) -> nn.Module:
     """Overwrite every parameter; the same seed gives the same weights on every machine."""
     generator = torch.Generator().manual_seed(seed)
-    if isinstance(network, var.VAR):
-        var.initialise(network, generator)
-    else:
-        with torch.no_grad():
-            for module in network.modules():
-                _customary(module, generator)
+    match network:
+        case var.VAR():
+            var.initialise(network, generator)
+        case llamagen.LlamaGen():
+            llamagen.initialise(network, generator)
+        case _:
+            with torch.no_grad():
+                for module in network.modules():
+                    _customary(module, generator)
     return network
 
 

@@ -5,8 +5,8 @@ recipe that does not fit says so in its own words.
 """
 
 from collections.abc import Callable
-from dataclasses import fields
-from typing import Any, NamedTuple
+from dataclasses import fields, replace
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -18,22 +18,28 @@ from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
+from genstudio.generators.llamagen import LlamaGen
 from genstudio.generators.var import VAR
 from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
+from genstudio.samplers.recipe import Recipe
+from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.tokenizers.vq import VQ
 from genstudio.training import recipe as recipes
-from genstudio.training.codes import encoded
+from genstudio.training.codes import CodeBook, encoded
 from genstudio.training.initial import adopt, initialise
 from genstudio.training.kept import kept
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Objective
 from genstudio.training.objectives.classifier import ClassifierObjective
+from genstudio.training.objectives.next_scale import NextScaleObjective
+from genstudio.training.objectives.next_token import NextTokenObjective
 from genstudio.training.objectives.tokenizer import TokenizerObjective
-from genstudio.training.objectives.var import NextScaleObjective
 from genstudio.training.recipe import TrainingRecipe
 
 Say = Callable[[str], None]
+AnyTokenizer = TypeVar("AnyTokenizer", bound=ConvTokenizer)
 CRITIC_SEED = 1  # added to the run's seed, so that the critic does not start from the tokenizer's numbers
 
 
@@ -100,31 +106,56 @@ def _extractor(settings: recipes.Reconstruction, device: torch.device) -> Classi
 
 
 def _next_scale(setup: Setup) -> Objective:
-    recipe, settings = setup.recipe, setup.recipe.objective
+    settings = setup.recipe.objective
     if not isinstance(setup.network, VAR) or not isinstance(settings, recipes.NextScale):
-        raise _unfit(recipe)
-    assert recipe.tokenizer is not None
-    release = catalogue.find(recipe.tokenizer.release)
+        raise _unfit(setup.recipe)
+    tokenizer = _tokenizer(setup, MultiScaleVQ, ("vocab", "code_width", "sizes"))
+    _check_size(setup.recipe, tokenizer.config, "tokenizer")
+    return NextScaleObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+
+
+def _next_token(setup: Setup) -> Objective:
+    settings = setup.recipe.objective
+    if not isinstance(setup.network, LlamaGen) or not isinstance(settings, recipes.NextToken):
+        raise _unfit(setup.recipe)
+    config = setup.network.config
+    if config.caption is not None:
+        raise GenstudioError("This objective learns from classes alone.", "Give network.classes, no caption.")
+    tokenizer = _tokenizer(setup, VQ, ("vocab",))
+    _check_size(setup.recipe, replace(tokenizer.config, pixels=config.side * tokenizer.config.stride), "grid")
+    return NextTokenObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+
+
+def _tokenizer(setup: Setup, kind: type[AnyTokenizer], shared: tuple[str, ...]) -> AnyTokenizer:
+    """The tokenizer of a recipe, with the same numbers as the generator where the two share them."""
+    assert setup.recipe.tokenizer is not None
+    release = catalogue.find(setup.recipe.tokenizer.release)
     tokenizer = weights.load(release, setup.device).requires_grad_(False)
-    if not isinstance(tokenizer, MultiScaleVQ):
+    if not isinstance(tokenizer, kind):
         raise GenstudioError(
-            f"{release.name} is a {release.method}, not a multi-scale tokenizer.", "Set tokenizer.release."
+            f"{release.name} is a {release.method}, which is no tokenizer for a {setup.recipe.network.kind}.",
+            "Set tokenizer.release.",
         )
-    _check_tokenizer(setup.network, tokenizer, recipe)
+    for name in shared:
+        ours, theirs = getattr(setup.recipe.network, name), getattr(tokenizer.config, name)
+        if ours != theirs:
+            raise GenstudioError(
+                f"The generator has {name} {ours}, its tokenizer has {theirs}.",
+                f"Set network.{name} to the tokenizer's.",
+            )
     setup.say(f"encoding with {release.name}, unless that was done before")
+    return tokenizer
+
+
+def _codes(
+    setup: Setup, tokenizer: ConvTokenizer, label_drop: float
+) -> tuple[float, CodeBook, CodeBook, torch.device, Recipe]:
+    """What objectives on codes are made from, behind the networks."""
     folder = home() / "codes"
     with setup.processes.first_ahead():
-        train_codes = encoded(tokenizer, setup.train, recipe.data.flip, folder)
+        train_codes = encoded(tokenizer, setup.train, setup.recipe.data.flip, folder)
         test_codes = encoded(tokenizer, setup.test, False, folder)
-    return NextScaleObjective(
-        setup.network,
-        tokenizer,
-        settings.label_drop,
-        train_codes,
-        test_codes,
-        setup.device,
-        recipe.sampling,
-    )
+    return label_drop, train_codes, test_codes, setup.device, setup.recipe.sampling
 
 
 def _classification(setup: Setup) -> Objective:
@@ -140,6 +171,7 @@ def _classification(setup: Setup) -> Objective:
 _OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
     "reconstruction": _reconstruction,
     "next_scale": _next_scale,
+    "next_token": _next_token,
     "classification": _classification,
 }
 
@@ -183,7 +215,7 @@ def _check_split(recipe: TrainingRecipe, processes: Processes) -> None:
 
 
 def _check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:
-    classes = getattr(recipe.network, "classes", len(pictures.classes))
+    classes = getattr(recipe.network, "classes", 0) or len(pictures.classes)
     if classes != len(pictures.classes):
         raise GenstudioError(
             f"The network has {classes} classes, {recipe.data.source} has {len(pictures.classes)}.",
@@ -200,17 +232,6 @@ def _check_attributes(recipe: TrainingRecipe, asked: tuple[Attribute, ...], pict
             f"The network is asked for attributes that {recipe.data.source} does not answer.",
             f"Give network.attributes the names and values of the data ({names}), or leave them away.",
         )
-
-
-def _check_tokenizer(network: VAR, tokenizer: MultiScaleVQ, recipe: TrainingRecipe) -> None:
-    for name in ("vocab", "code_width", "sizes"):
-        ours, theirs = getattr(network.config, name), getattr(tokenizer.config, name)
-        if ours != theirs:
-            raise GenstudioError(
-                f"The generator has {name} {ours}, its tokenizer has {theirs}.",
-                f"Set network.{name} to the tokenizer's.",
-            )
-    _check_size(recipe, tokenizer.config, "tokenizer")
 
 
 def _check_size(recipe: TrainingRecipe, config: Any, what: str) -> None:

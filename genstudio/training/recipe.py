@@ -114,6 +114,14 @@ class NextScale(Section):
     label_drop: Share = 0.1
 
 
+class NextToken(Section):
+    """Cross-entropy of every code under the codes before it; labels give way to the null label at rate
+    `label_drop`."""
+
+    kind: Literal["next_token"] = "next_token"
+    label_drop: Share = 0.1
+
+
 class Classification(Section):
     """Cross-entropy of labels; pictures are shifted by up to `shift` pixels along both sides."""
 
@@ -122,7 +130,7 @@ class Classification(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-Objective = Annotated[Reconstruction | NextScale | Classification, Field(discriminator="kind")]
+Objective = Annotated[Reconstruction | NextScale | NextToken | Classification, Field(discriminator="kind")]
 
 
 class Optimizer(Section):
@@ -175,8 +183,8 @@ class TrainingRecipe(Section):
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> "TrainingRecipe":
-        if isinstance(self.objective, NextScale) and self.tokenizer is None:
-            raise ValueError("the objective next_scale needs [tokenizer] release")
+        if isinstance(self.objective, NextScale | NextToken) and self.tokenizer is None:
+            raise ValueError(f"the objective {self.objective.kind} needs [tokenizer] release")
         return self
 
     def numbers(self) -> dict[str, Any]:

@@ -42,6 +42,21 @@ VQ: dict[str, Any] = {
     "objective": {"kind": "reconstruction", "l1": 0.5, "restart_after": 2},
     "optimizer": {"lr": 1e-3, "weight_decay": 0.01, "clip": 1.0, "schedule": "cosine", "warmup": 0.2},
 }
+GRID_VQ: dict[str, Any] = {
+    **VQ,
+    "network": {
+        "kind": "vq",
+        "channels": 1,
+        "width": 8,
+        "width_mult": [1, 1, 1, 1],
+        "res_blocks": 1,
+        "latent_width": 8,
+        "code_width": 4,
+        "vocab": 32,
+        "pixels": 32,
+        "groups": 4,
+    },
+}
 VAR: dict[str, Any] = {
     **COMMON,
     "run": {"name": "tiny-var", "seed": 3, "steps": 8, "batch": 4, "ema": 0.9},
@@ -62,6 +77,23 @@ VAR: dict[str, Any] = {
     "objective": {"kind": "next_scale", "label_drop": 0.25},
     "optimizer": {"lr": 1e-3, "weight_decay": 0.05, "clip": 2.0, "schedule": "linear"},
     "sampling": {"guidance": {"cfg": 1.0, "ramp": {"kind": "plus"}}},
+}
+LLAMAGEN: dict[str, Any] = {
+    **VAR,
+    "run": {"name": "tiny-llamagen", "seed": 3, "steps": 8, "batch": 4, "ema": 0.9},
+    "network": {
+        "kind": "llamagen",
+        "classes": 10,
+        "depth": 2,
+        "width": 32,
+        "heads": 2,
+        "hidden": 48,
+        "vocab": 32,
+        "side": 4,
+    },
+    "tokenizer": {"release": "tiny-grid"},
+    "objective": {"kind": "next_token", "label_drop": 0.25},
+    "sampling": {"guidance": {"cfg": 2.0}},
 }
 CLASSIFIER: dict[str, Any] = {
     **COMMON,

@@ -14,7 +14,8 @@ from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.samplers.values import Codes, Feed, Given
 from genstudio.training.initial import initialise
 from genstudio.training.objectives.base import Batch
-from genstudio.training.objectives.var import NextScaleObjective, cross_entropy
+from genstudio.training.objectives.codes import cross_entropy
+from genstudio.training.objectives.next_scale import NextScaleObjective
 from genstudio.training.prepare import prepare
 from genstudio.training.run import as_release
 from tests.training import tiny
