@@ -33,7 +33,8 @@ class LabelSlot(nn.Module):
 class CaptionSlots(nn.Module):
     """A fixed number of slots: text features, padding on the left, through two layers with a tanh GELU.
 
-    The null rows are features of their own, saved with the weights; they take the padding of their prompt.
+    The null rows are features of their own, saved with the weights; they take the padding of their prompt. A
+    negative prompt stands in their place with its own padding (ours; the official code has none).
     """
 
     null_TE: Tensor
@@ -51,14 +52,19 @@ class CaptionSlots(nn.Module):
         """
         if given.text is None or given.open_BT is None:
             raise ValueError("This network is conditioned on text; no features were given.")
-        if given.text.shape[1:] != self.null_TE.shape:
-            raise ValueError(f"Features are {list(given.text.shape[1:])}, not {list(self.null_TE.shape)}.")
-        features_RTE, open_RT = left_padded(given.text.to(self.fc1.weight.dtype), given.open_BT)
+        features_RTE, open_RT = self._moved(given.text, given.open_BT)
         if null:
-            features_RTE = torch.cat([features_RTE, self.null_TE.expand_as(features_RTE)])
-            open_RT = torch.cat([open_RT, open_RT])
+            null_BTE, null_BT = self.null_TE.expand_as(features_RTE), open_RT
+            if given.negative is not None and given.negative_BT is not None:
+                null_BTE, null_BT = self._moved(given.negative, given.negative_BT)
+            features_RTE, open_RT = torch.cat([features_RTE, null_BTE]), torch.cat([open_RT, null_BT])
         start_RTC = self.fc2(F.gelu(self.fc1(features_RTE), approximate="tanh"))
         return Cond(start_RTC, open_RT=open_RT)
+
+    def _moved(self, features_BTE: Tensor, open_BT: Tensor) -> tuple[Tensor, Tensor]:
+        if features_BTE.shape[1:] != self.null_TE.shape:
+            raise ValueError(f"Features are {list(features_BTE.shape[1:])}, not {list(self.null_TE.shape)}.")
+        return left_padded(features_BTE.to(self.fc1.weight.dtype), open_BT)
 
 
 def left_padded(features_BTE: Tensor, open_BT: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ ALL = slice(None)
 class Codes(NamedTuple):
     """Codes of B pictures: `ids` one [B,L]; `scales` one [B,p*p] per scale; `latents` one [B,C,h,w].
 
-    `known_BL` says which of them are known, in the order of generation; without it all are. `grid` are the
+    `known_BL` says which of them are known, in the order of `data`; without it all are. `grid` are the
     rows and columns of ids that stand for cells; without it they are a square.
     """
 
@@ -31,12 +31,15 @@ class Codes(NamedTuple):
 
 class Given(NamedTuple):
     """What a picture is made from: a label, text features or ids with open slots, codes known before
-    (`prefix`: given frames, the kept places of an edit), which keep their places."""
+    (`prefix`: given frames, the kept places of an edit), which keep their places. `negative` and its open
+    slots are text in place of what a network says where nothing is asked for."""
 
     label_B: Tensor | None = None
     text: Tensor | None = None
     open_BT: Tensor | None = None
     prefix: Codes | None = None
+    negative: Tensor | None = None
+    negative_BT: Tensor | None = None
 
 
 class Unit(NamedTuple):

@@ -143,6 +143,18 @@ def test_null_rows_stand_behind_and_take_the_padding_of_their_prompt() -> None:
     torch.testing.assert_close(cond.start_RTD[3:], again.start_RTD.expand(3, -1, -1))
 
 
+def test_a_negative_prompt_stands_in_place_of_the_null_rows_with_its_own_padding() -> None:
+    captioned, asked = network(tiny.CAPTIONED), given(tiny.CAPTIONED)
+    assert asked.text is not None and asked.open_BT is not None
+    away = asked._replace(negative=asked.text.flip(0), negative_BT=asked.open_BT.flip(0))
+    cond, plain = captioned.condition(away, null=True), captioned.condition(asked, null=True)
+    assert cond.open_RT is not None and plain.open_RT is not None
+    assert cond.start_RTD[:3].equal(plain.start_RTD[:3])
+    assert cond.start_RTD[3:].equal(plain.start_RTD[:3].flip(0))
+    assert cond.open_RT[3:].equal(plain.open_RT[:3].flip(0))
+    assert captioned.condition(away, null=False).start_RTD.equal(plain.start_RTD[:3])
+
+
 def test_padding_moves_to_the_left_as_zeros_once() -> None:
     features = torch.arange(1.0, 7).view(1, 3, 2)
     moved, open_BT = left_padded(features, torch.tensor([[1, 1, 0]]))
