@@ -16,9 +16,8 @@ from genstudio.errors import GenstudioError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-    from genstudio.releases.release import Release
-    from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+    from genstudio.releases.release import Release, TokenizerConfig
+    from genstudio.tokenizers.base import ConvTokenizer
 
 Model = Annotated[
     str,
@@ -69,23 +68,23 @@ def reconstruct(
         print(f"{path}\nPSNR {result['psnr']:.2f} dB, SSIM {result['ssim']:.4f} over {len(names)} pictures")
 
 
-def _tokenizer(model: str) -> "tuple[Release, MultiScaleVQConfig]":
-    from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+def _tokenizer(model: str) -> "tuple[Release, TokenizerConfig]":
     from genstudio.releases import catalogue
     from genstudio.releases.pairing import tokenizer_of
+    from genstudio.releases.release import TokenizerConfig
 
     release = catalogue.find(model)
     if release.tokenizer is not None:
         release = tokenizer_of(release)
-    if not isinstance(release.config, MultiScaleVQConfig):
+    if not isinstance(release.config, TokenizerConfig):
         raise GenstudioError(f"{release.name} is no tokenizer.", "Choose one: genstudio models.")
     return release, release.config
 
 
 def _pictures(
-    files: list[Path] | None, data: str, num: int, config: "MultiScaleVQConfig"
+    files: list[Path] | None, data: str, num: int, config: "TokenizerConfig"
 ) -> "tuple[list[str], Tensor]":
-    """Names and uint8 pixels [B,C,H,W] at the size that the tokenizer was made for."""
+    """Names and uint8 pixels [B,C,H,W] at the size of the model that was named."""
     import torch
     from torchvision.transforms.functional import pil_to_tensor
 
@@ -106,7 +105,7 @@ def _round_trip(release: "Release", pixels_BCHW: "Tensor", device: str) -> "Tens
     from genstudio.releases import weights
     from genstudio.runtime import Runtime
 
-    tokenizer = cast("MultiScaleVQ", weights.load(release, Runtime.choose(device).torch_device))
+    tokenizer = cast("ConvTokenizer", weights.load(release, Runtime.choose(device).torch_device))
     return round_trip(tokenizer, pixels_BCHW, release.pixels)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.generators import llamagen, var
+from genstudio.nn.quantize import Codebook
 
 
 def initialise(network: nn.Module, seed: int) -> nn.Module:
@@ -20,7 +21,16 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
             with torch.no_grad():
                 for module in network.modules():
                     _customary(module, generator)
+    _shorten_codes(network)
     return network
+
+
+def _shorten_codes(network: nn.Module) -> None:
+    """Codes that are compared by angle begin at length 1, as officially: a step turns short ones too far."""
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, Codebook) and module.normalised:
+                module.codebook.weight.copy_(module.scaled(module.codebook.weight))
 
 
 def _customary(module: nn.Module, generator: torch.Generator) -> None:

@@ -81,7 +81,7 @@ def prepare(
 
 def _reconstruction(setup: Setup) -> Objective:
     recipe, device, settings = setup.recipe, setup.device, setup.recipe.objective
-    if not isinstance(setup.network, MultiScaleVQ) or not isinstance(settings, recipes.Reconstruction):
+    if not isinstance(setup.network, ConvTokenizer) or not isinstance(settings, recipes.Reconstruction):
         raise _unfit(recipe)
     critic = None
     if settings.adversarial > 0:

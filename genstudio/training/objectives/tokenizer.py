@@ -1,8 +1,8 @@
 """Training a vector-quantising tokenizer: reconstruction, codebook, and optional perceptual and patch losses.
 
-VAR never released this part (arXiv 2404.02905 trains with a VQGAN compound loss, arXiv 2012.09841). Codes
-that nothing chooses are restarted at vectors of the batch, which also fills the codebook after the first
-step: a codebook that starts at random is not near any latent.
+VAR and LlamaGen train with VQGAN's compound loss (arXiv 2012.09841); VAR never released this part. Codes that
+nothing chooses are restarted at vectors of the batch, which also fills the codebook after the first step: a
+codebook that starts at random is not near any latent.
 Shapes: B pictures, C channels, H x W pixels, K scales, V codes, N vectors, D code width.
 """
 
@@ -16,8 +16,7 @@ from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier
 from genstudio.processes import Processes
 from genstudio.samplers.draws import At, Use
-from genstudio.tokenizers.base import Reconstruction
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
+from genstudio.tokenizers.base import ConvTokenizer, Reconstruction
 from genstudio.training import recipe as recipes
 from genstudio.training.objectives.adversarial import Critic, adaptive_weight, critic_loss, fooling_loss
 from genstudio.training.objectives.base import Batch, Losses, Objective, Rewrite, mirrored, to_unit
@@ -33,7 +32,7 @@ class TokenizerObjective(Objective):
 
     def __init__(
         self,
-        network: MultiScaleVQ,
+        network: ConvTokenizer,
         weights: recipes.Reconstruction,
         train: Pictures,
         test: Pictures,

@@ -65,6 +65,20 @@ def test_idle_codes_restart_at_vectors_of_the_batch(pictures: Path) -> None:
     assert made.after_step(batch(), made.losses(batch()).counts) == ()
 
 
+def test_codes_compared_by_angle_begin_and_restart_at_length_one(pictures: Path) -> None:
+    recipe = tiny.recipe(tiny.GRID_VQ, pictures, objective__restart_after=2)
+    made = prepare(recipe, CPU, lambda _: None).objective
+    assert isinstance(made, TokenizerObjective)
+    table_VC = made.network.quantize.table_VC
+    torch.testing.assert_close(table_VC.norm(dim=1), torch.ones(32))
+    losses = made.losses(batch())
+    assert losses.counts["codes"].shape == (1, 32) and losses.counts["codes"].sum() == 6 * 16
+    (change,) = made.after_step(batch(), losses.counts)
+    torch.testing.assert_close(change.value_ND.norm(dim=1), torch.ones(len(change.row_N)))
+    losses.total.backward()
+    assert all(value.grad is not None for value in made.network.parameters())
+
+
 def test_a_code_restarts_after_so_many_idle_steps_and_a_used_one_never(pictures: Path) -> None:
     made = objective(pictures, objective__restart_after=3)
     made.after_step(batch(), made.losses(batch()).counts)
