@@ -3,6 +3,9 @@
 Shapes: R rows, H heads, n fed slots, m visible entries, D head width.
 """
 
+from typing import Any
+
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -17,9 +20,28 @@ def attend(q_RHnD: Tensor, kv: KV, feed: Feed, scale: float) -> Tensor:
     k_RHmD, v_RHmD = kv.k_RHmD.to(q_RHnD.dtype), kv.v_RHmD.to(q_RHnD.dtype)
     plain = feed.open_Rn is None and kv.committed_open_Rm is None
     if plain and seen == fed and isinstance(feed.mask, Causal):
-        return F.scaled_dot_product_attention(q_RHnD, k_RHmD, v_RHmD, is_causal=True, scale=scale)
+        return _fused(q_RHnD, k_RHmD, v_RHmD, scale, causal=True)
     mask = lower(feed, fed, seen - fed, kv.committed_open_Rm)
-    return F.scaled_dot_product_attention(q_RHnD, k_RHmD, v_RHmD, attn_mask=mask, scale=scale)
+    return _fused(q_RHnD, k_RHmD, v_RHmD, scale, mask)
+
+
+def _fused(
+    q_RHnD: Tensor,
+    k_RHmD: Tensor,
+    v_RHmD: Tensor,
+    scale: float,
+    mask: Tensor | None = None,
+    causal: bool = False,
+) -> Tensor:
+    """torch's own kernel. Gradients on a CPU go through float32: there the backward pass in bfloat16 takes
+    four times as long (torch 2.14, 128 rows of 6 heads, 155 slots, 32 wide: 264 against 60 ms)."""
+    arguments: dict[str, Any] = {"attn_mask": mask, "is_causal": causal, "scale": scale}
+    if not (q_RHnD.requires_grad and q_RHnD.device.type == "cpu"):
+        return F.scaled_dot_product_attention(q_RHnD, k_RHmD, v_RHmD, **arguments)
+    dtype = torch.promote_types(q_RHnD.dtype, torch.float32)
+    with torch.autocast("cpu", enabled=False):
+        q, k, v = (one.to(dtype) for one in (q_RHnD, k_RHmD, v_RHmD))
+        return F.scaled_dot_product_attention(q, k, v, **arguments).to(q_RHnD.dtype)
 
 
 def remember(
