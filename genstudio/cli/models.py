@@ -16,9 +16,11 @@ from genstudio.cli.options import Device, Json
 from genstudio.cli.pull import pull, say_imported
 from genstudio.cli.table import show_facts, show_table
 from genstudio.errors import Exit
+from genstudio.samplers.accelerators import ACCELERATORS
 
 if TYPE_CHECKING:
     from genstudio.releases.release import Release
+    from genstudio.samplers.accelerators import Accelerator
 
 models = typer.Typer(help="Released models: list, show, pull, import, verify.", rich_markup_mode=None)
 models.command()(pull)
@@ -36,9 +38,16 @@ As = Annotated[
     ),
 ]
 
+ByAccelerator = Annotated[
+    bool,
+    typer.Option(
+        "--accel", help="Which accelerator takes which model, and its promise.", hidden=not ACCELERATORS
+    ),
+]
+
 
 @models.callback(invoke_without_command=True)
-def list_models(context: typer.Context, json_: Json = False) -> None:
+def list_models(context: typer.Context, accel: ByAccelerator = False, json_: Json = False) -> None:
     """List all models (the default), show one, get official weights, verify what is here.
 
     genstudio models
@@ -52,10 +61,13 @@ def list_models(context: typer.Context, json_: Json = False) -> None:
     from genstudio.releases.catalogue import every
 
     releases = every()
+    if accel:
+        return _list_accelerated([release for release in releases if release.tokenizer], json_)
     if json_:
         emit({"models": [_listed(release) for release in releases]})
     else:
         show_table(("NAME", "WHAT", "SIZE", "HERE", "REPORTED"), [_row(release) for release in releases])
+    return None
 
 
 @models.command()
@@ -117,6 +129,46 @@ def verify(name: Name, device: Device = "auto", json_: Json = False) -> int:
     return int(Exit.OK if fine else Exit.CHECK)
 
 
+def _list_accelerated(releases: "list[Release]", json_: bool) -> None:
+    """What each accelerator promises by each model's own recipe, or why it does not take it."""
+    from genstudio.samplers.accelerators import every
+
+    accelerators = every()
+    if json_:
+        return emit({"accelerators": [_taken(one, releases) for one in accelerators]})
+    columns = ("MODEL", *(one.name for one in accelerators))
+    show_table(
+        columns, [(release.name, *(_word(one, release) for one in accelerators)) for release in releases]
+    )
+    for one in accelerators:
+        print(f"{one.name}: {one.summary}")
+    return None
+
+
+def _word(accelerator: "Accelerator", release: "Release") -> str:
+    return "" if accelerator.refusal(release, ()) else accelerator.label(release.recipe).label
+
+
+def _taken(accelerator: "Accelerator", releases: "list[Release]") -> dict[str, Any]:
+    from genstudio.samplers.accelerators import settings_of
+
+    found: dict[str, dict[str, str | None]] = {}
+    for release in releases:
+        why = accelerator.refusal(release, ())
+        found[release.name] = {
+            "exactness": None if why else accelerator.label(release.recipe).label,
+            "refusal": why,
+        }
+    return {
+        "name": accelerator.name,
+        "site": accelerator.site,
+        "summary": accelerator.summary,
+        "settings": settings_of(accelerator),
+        "beside": sorted(accelerator.beside),
+        "models": found,
+    }
+
+
 def _verdict(check: Any) -> tuple[str, str, str]:
     return check.name, "ok" if check.ok else "FAILED", check.found
 
@@ -159,7 +211,8 @@ def _listed(release: "Release") -> dict[str, Any]:
 def _facts(release: "Release") -> dict[str, str]:
     from genstudio.releases.places import expected, place
 
-    config = {name: value for name, value in asdict(release.config).items() if name != "kind"}
+    numbers = asdict(release.config).items()
+    config = {name: value for name, value in numbers if name != "kind" and value is not None}
     classes = release.classes if isinstance(release.classes, str) else ", ".join(release.classes or ())
     facts: dict[str, str | None] = {
         "name": release.name,
@@ -169,7 +222,9 @@ def _facts(release: "Release") -> dict[str, str]:
         "method": release.method,
         "numbers": ", ".join(f"{name} {_short(value)}" for name, value in config.items()),
         "tokenizer": release.tokenizer,
+        "text": _text(release),
         "classes": classes,
+        "text": _text(release),
         "recipe": release.recipe.describe() if release.tokenizer else None,
         "protocol": _protocol(release),
         "reported": "; ".join(f"{one.metric} {one.value:g} ({one.source})" for one in release.reported),
@@ -182,6 +237,14 @@ def _facts(release: "Release") -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+def _text(release: "Release") -> str | None:
+    if (caption := release.caption) is None:
+        return None
+    part = release.text
+    read = f"{part.encoder}, cleaned by {part.cleaning}" if part else "features of a file"
+    return f"{read}, {caption.slots} tokens of {caption.width}"
+
+
 def _protocol(release: "Release") -> str | None:
     protocol = release.protocol
     if protocol is None:
@@ -192,6 +255,13 @@ def _protocol(release: "Release") -> str | None:
     return f"{samples}, {features}, as {protocol.suite} counts"
 
 
+def _text(release: "Release") -> str | None:
+    if release.text is None:
+        return None
+    cleaned = f", prompts cleaned as by {release.text.cleaning}" if release.text.cleaning != "none" else ""
+    return f"features of {release.text.encoder}{cleaned}"
+
+
 def _trained(release: "Release") -> str | None:
     if (trained := release.trained) is None:
         return None
@@ -200,6 +270,8 @@ def _trained(release: "Release") -> str | None:
 
 
 def _short(value: object) -> str:
+    if isinstance(value, dict):
+        return f"({', '.join(f'{name} {one}' for name, one in value.items())})"
     if isinstance(value, tuple | list):
         return "-".join(one["name"] if isinstance(one, dict) else str(one) for one in value) or "none"
     return str(value)
