@@ -15,15 +15,14 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LlamaGenConfig:
-    """Every number that the tensors of a LlamaGen transformer depend on.
+class LlamaConfig:
+    """The numbers that all Llama transformers over the codes of a picture have.
 
-    A picture has `side` x `side` codes in raster order; `hidden` is the width inside of the feed-forward
-    layers. The condition is one of `classes` (one slot), or a `caption` where there are none. Raises
-    ValueError unless it is one of the two and the width of a head splits into pairs for rows and columns.
+    A picture has `side` x `side` codes; `hidden` is the width inside of the feed-forward layers. The
+    condition is one of `classes` (one slot), or a `caption` where there are none. Raises ValueError unless it
+    is one of the two and the width of a head splits into pairs for rows and columns.
     """
 
-    kind: Literal["llamagen"] = "llamagen"
     depth: int
     width: int
     heads: int
@@ -40,6 +39,11 @@ class LlamaGenConfig:
             raise ValueError("give either classes or a caption")
         if self.width % (4 * self.heads):
             raise ValueError(f"width {self.width} does not split into {self.heads} heads of 4, 8, ... values")
+
+    @property
+    def layers(self) -> int:
+        """Blocks in all."""
+        return self.depth
 
     @property
     def condition_slots(self) -> int:
@@ -59,7 +63,7 @@ class LlamaGenConfig:
     def cache_spec(self, rows: int, capacity: int, dtype: str, look: int = 0) -> CacheSpec:
         """Keys and values of all blocks for that many rows and slots; `look` more are never kept."""
         return CacheSpec(
-            layers=self.depth,
+            layers=self.layers,
             rows=rows,
             heads=self.heads,
             head_dim=self.head_dim,
@@ -67,6 +71,13 @@ class LlamaGenConfig:
             look=look,
             dtype=dtype,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaGenConfig(LlamaConfig):
+    """Every number that the tensors of a LlamaGen transformer depend on; its codes follow in raster order."""
+
+    kind: Literal["llamagen"] = "llamagen"
 
 
 def gated_width(width: int, multiple: int = 256, factor: float = 1.0) -> int:

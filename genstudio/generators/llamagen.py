@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.cache.protocol import Cache
-from genstudio.configs.llamagen import LlamaGenConfig
+from genstudio.configs.llamagen import LlamaConfig, LlamaGenConfig
 from genstudio.generators.base import Generator
 from genstudio.nn.blocks import LlamaBlock
 from genstudio.nn.conditions import CaptionSlots, LabelSlot
@@ -35,7 +35,7 @@ class LlamaGen(Generator):
             config.width,
             axial_angles(raster(config.side, config.side), config.head_dim, config.rope_base),
         )
-        self.cond_embed = _cond_embed(config)
+        self.cond_embed = cond_embed(config)
         self.code_embed = nn.Embedding(config.vocab, width)
         self.rope = Rope(angles_LP, zeros=config.condition_slots)
         self.blocks = nn.ModuleList(
@@ -73,7 +73,8 @@ class LlamaGen(Generator):
         return self.head(self.norm(h_RnC)).float()
 
 
-def _cond_embed(config: LlamaGenConfig) -> LabelSlot | CaptionSlots:
+def cond_embed(config: LlamaConfig) -> LabelSlot | CaptionSlots:
+    """What makes slots of the condition that a config names."""
     if config.caption is not None:
         return CaptionSlots(config.caption, config.width)
     return LabelSlot(config.classes, config.width)
@@ -93,7 +94,7 @@ def hidden_states(network: LlamaGen, ids_BL: Tensor, cond: Cond) -> Tensor:
     return network.forward(x_BSC, Feed(at_1S, network.order.mask(), cond.open_through(x_BSC.shape[1])), cond)
 
 
-def initialise(network: LlamaGen, generator: torch.Generator) -> None:
+def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """The official initial values, from one seeded generator: normal with std 0.02; the head 0, so that a
     fresh network finds all codes alike; norms 1; null features normal / sqrt(their width)."""
     with torch.no_grad():

@@ -5,24 +5,21 @@ fixture, so that any width, depth, grid, class count or caption replays.
 """
 
 from math import isqrt
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genstudio import registry
 from genstudio.cache.full import FullCache
-from genstudio.configs.llamagen import Caption, LlamaGenConfig, gated_width
+from genstudio.configs.llamagen import Caption, LlamaConfig, LlamaGenConfig, gated_width
 from genstudio.errors import GenstudioError
 from genstudio.generators.llamagen import LlamaGen, hidden_states
 from genstudio.nn.conditions import left_padded
 from genstudio.nn.masks import lower
 from genstudio.parity import llamagen_vq
 from genstudio.parity.fixture import Fixture
-from genstudio.releases.rename import from_official
-from genstudio.releases.tables import table_for
-from genstudio.releases.weights import fill
+from genstudio.parity.networks import from_tensors
 from genstudio.samplers.draws import Draws, KeyedDraws, Use
 from genstudio.samplers.guidance import Guidance
 from genstudio.samplers.picks import law
@@ -31,6 +28,8 @@ from genstudio.samplers.recorded import Queue, RecordedDraws
 from genstudio.samplers.sequence import SequenceWalk
 from genstudio.samplers.values import Codes, Feed, Given
 from genstudio.samplers.walk import Done, Job, run
+
+Config = TypeVar("Config", bound=LlamaConfig)
 
 
 @torch.no_grad()
@@ -138,7 +137,7 @@ def _filters(settings: dict[str, Any]) -> tuple[Filter, ...]:
     return (*filters, *(() if settings.get("sample_logits", True) else (TopK(1),)))
 
 
-def given(fixture: Fixture, config: LlamaGenConfig) -> Given:
+def given(fixture: Fixture, config: LlamaConfig) -> Given:
     """Labels, or features as the text encoder returns them."""
     if config.caption is None:
         return Given(label_B=fixture.fed("class_ids"))
@@ -153,24 +152,23 @@ def picture(fixture: Fixture, ids_BL: Tensor) -> Tensor:
 
 def filled(fixture: Fixture) -> LlamaGen:
     """The network of a fixture folder (other methods' fixtures have it as a sibling)."""
-    config = network_config(fixture.meta["config"]["ModelArgs"])
-    converted = from_official(fixture.weights(), table_for(config), registry.shapes(config))
-    network = fill(registry.build(config), converted.tensors, "the fixture").eval()
+    config = network_config(LlamaGenConfig, fixture.meta["config"]["ModelArgs"])
+    network = from_tensors(config, fixture.weights())
     assert isinstance(network, LlamaGen)
     return network
 
 
-def network_config(numbers: dict[str, Any]) -> LlamaGenConfig:
-    """From the official names of a fixture's numbers. Raises GenstudioError for heads that share keys, which
-    no released network has, and for a picture that is no square."""
+def network_config(kind: type[Config], numbers: dict[str, Any], **more: Any) -> Config:
+    """From the official names of a fixture's numbers, and what a kind has `more`. Raises GenstudioError for
+    heads that share keys, which no released network has, and for a picture that is no square."""
     side, heads = isqrt(numbers["block_size"]), numbers["n_head"]
     if numbers.get("n_kv_head") not in (None, heads) or side * side != numbers["block_size"]:
         raise GenstudioError(
-            "This LlamaGen shares keys between heads, or its picture is no square.",
+            "This transformer shares keys between heads, or its picture is no square.",
             "Only networks like the released ones are known here.",
         )
     text = numbers["model_type"] == "t2i"
-    return LlamaGenConfig(
+    return kind(
         depth=numbers["n_layer"],
         width=numbers["dim"],
         heads=heads,
@@ -181,4 +179,5 @@ def network_config(numbers: dict[str, Any]) -> LlamaGenConfig:
         caption=Caption(slots=numbers["cls_token_num"], width=numbers["caption_dim"]) if text else None,
         norm_eps=numbers["norm_eps"],
         rope_base=numbers["rope_base"],
+        **more,
     )

@@ -5,15 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genstudio import registry
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
 from genstudio.media.pixels import to_uint8
 from genstudio.parity.fixture import Fixture
+from genstudio.parity.networks import from_tensors
 from genstudio.releases.official_llamagen import PIXELS
-from genstudio.releases.rename import from_official
-from genstudio.releases.tables import table_for
-from genstudio.releases.weights import fill
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.vq import VQ
 
@@ -47,8 +44,7 @@ def replay(fixture: Fixture) -> dict[str, Tensor]:
 def filled(fixture: Fixture) -> VQ:
     """The tokenizer of a fixture folder (sampling fixtures have it as a sibling)."""
     config = tokenizer_config(fixture.meta["config"], pixels=fixture.fed("image").shape[-1])
-    converted = from_official(fixture.weights(), table_for(config), registry.shapes(config))
-    tokenizer = fill(registry.build(config), converted.tensors, "the fixture").eval()
+    tokenizer = from_tensors(config, fixture.weights())
     assert isinstance(tokenizer, VQ)
     return tokenizer
 

@@ -11,17 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genstudio import registry
 from genstudio.cache.full import FullCache
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.errors import GenstudioError
 from genstudio.generators.var import VAR, teacher_forced
 from genstudio.parity.fixture import Fixture
-from genstudio.releases.release import Config
-from genstudio.releases.rename import from_official
-from genstudio.releases.tables import table_for
-from genstudio.releases.weights import fill
+from genstudio.parity.networks import from_tensors
 from genstudio.samplers import filters
 from genstudio.samplers.draws import KeyedDraws, Use
 from genstudio.samplers.guidance import Guidance, Plus
@@ -36,7 +32,7 @@ from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 @torch.no_grad()
 def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
     """Encode, accumulated latents, transformer input, decode and training loss of the VQVAE."""
-    tokenizer = _filled(tokenizer_config(fixture.meta["config"]), fixture.weights())
+    tokenizer = from_tensors(tokenizer_config(fixture.meta["config"]), fixture.weights())
     assert isinstance(tokenizer, MultiScaleVQ)
     f_BChw = tokenizer.features(fixture.fed("image"))
     codes = tokenizer.encode(fixture.fed("image"))
@@ -59,8 +55,8 @@ def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
 def replay_transformer(fixture: Fixture) -> dict[str, Tensor]:
     """Teacher forcing, filters, and the greedy and smoothed runs of the transformer."""
     config = fixture.meta["config"]
-    var = _filled(transformer_config(config), fixture.weights("var."))
-    tokenizer = _filled(tokenizer_config(config["vqvae"]), fixture.weights("vae."))
+    var = from_tensors(transformer_config(config), fixture.weights("var."))
+    tokenizer = from_tensors(tokenizer_config(config["vqvae"]), fixture.weights("vae."))
     assert isinstance(var, VAR) and isinstance(tokenizer, MultiScaleVQ)
     return {
         **_teacher_forcing(fixture, var, tokenizer),
@@ -154,11 +150,6 @@ def _recorded_noise(fixture: Fixture, scales: int) -> RecordedDraws:
 
 def _picture(tokenizer: MultiScaleVQ, codes: Codes) -> Tensor:
     return (tokenizer.decode(tokenizer.latents(codes)).clamp(-1, 1) + 1) / 2
-
-
-def _filled(config: Config, official: dict[str, Tensor]) -> torch.nn.Module:
-    converted = from_official(official, table_for(config), registry.shapes(config))
-    return fill(registry.build(config), converted.tensors, "the fixture").eval()
 
 
 def tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:

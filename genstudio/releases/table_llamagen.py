@@ -4,13 +4,18 @@ A file that was saved after sampling also holds the keys and values of that run.
 file.
 """
 
-from genstudio.configs.llamagen import LlamaGenConfig
+from genstudio.configs.llamagen import LlamaConfig, LlamaGenConfig
 from genstudio.releases.rename import Rename, Table
 
 
 def llamagen_table(config: LlamaGenConfig) -> Table:
     """Names of the transformer, conditioned on classes or on captions."""
-    return Table((*TRUNK, *(CAPTION if config.caption else LABEL)), scratch=KEPT_KEYS)
+    return Table((*trunk(config), *HEAD), scratch=KEPT_KEYS)
+
+
+def trunk(config: LlamaConfig) -> tuple[Rename, ...]:
+    """All names but those of the head."""
+    return (*TRUNK, *(CAPTION if config.caption else LABEL))
 
 
 TRUNK = (
@@ -22,6 +27,8 @@ TRUNK = (
     Rename("blocks.{n}.mlp.gate.weight", "layers.{n}.feed_forward.w1.weight"),
     Rename("blocks.{n}.mlp.up.weight", "layers.{n}.feed_forward.w3.weight"),
     Rename("blocks.{n}.mlp.down.weight", "layers.{n}.feed_forward.w2.weight"),
+)
+HEAD = (
     Rename("norm.weight", "norm.weight"),
     Rename("head.weight", "output.weight"),
 )

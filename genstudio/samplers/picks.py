@@ -59,9 +59,9 @@ def law(logits: Tensor, recipe: Recipe) -> Tensor:
     return filters.apply(recipe.filters, logits).softmax(dim=-1)
 
 
-def pick(logits_BnV: Tensor, unit: Unit, job: Job) -> Tensor:
+def pick(logits_BnV: Tensor, at: At, job: Job) -> Tensor:
     """One id per slot, drawn from its law: [B,n]. Rows go in pieces, as the race needs noise for all ids."""
-    logits_RV, at = rearrange(logits_BnV, "B n V -> (B n) V"), places(unit, job)
+    logits_RV = rearrange(logits_BnV, "B n V -> (B n) V")
     rows = max(1, (GPU_VALUES if logits_RV.is_cuda else CPU_VALUES) // logits_RV.shape[-1])
     pieces = zip(*(one.split(rows) for one in (logits_RV, *at)), strict=True)
     ids = [job.draws.pick(Use.TOKEN, At(*place), law(logits, job.recipe)) for logits, *place in pieces]
@@ -73,7 +73,7 @@ class Picks:
 
     def emit(self, logits_BnV: Tensor, unit: Unit, table: Quantizer, job: Job) -> Emitted:
         """Ids [B,n] and their code vectors."""
-        ids_Bn = pick(logits_BnV, unit, job)
+        ids_Bn = pick(logits_BnV, places(unit, job), job)
         return Emitted(table.lookup(ids_Bn), ids_Bn)
 
 

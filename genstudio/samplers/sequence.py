@@ -12,17 +12,22 @@ import torch
 from torch import Tensor
 
 from genstudio.cache.protocol import Cache
-from genstudio.samplers.picks import guided_logits, pick
+from genstudio.samplers.picks import guided_logits, pick, places
 from genstudio.samplers.values import ALL, Codes, Cond, Feed, Given, Order, Unit
 from genstudio.samplers.walk import Job
 
 
-class Trunk(Protocol):
-    """The network of a next-token method."""
+class Conditioned(Protocol):
+    """What a walk needs of a network before its first step."""
 
     @property
     def order(self) -> Order: ...
     def condition(self, given: Given, null: bool) -> Cond: ...
+
+
+class Trunk(Conditioned, Protocol):
+    """The network of a next-token method."""
+
     def embed(self, ids_Rn: Tensor) -> Tensor: ...
     def forward(
         self, x_RnD: Tensor, feed: Feed, cond: Cond, cache: Cache | None = None, span: slice = ALL
@@ -32,7 +37,8 @@ class Trunk(Protocol):
 
 @dataclass
 class SequenceState:
-    """Where B pictures stand: the condition, the cache, the codes (`ids_BL`, 0 where none is made yet).
+    """Where B pictures stand: the condition, the cache, the codes in the order of generation (`ids_BL`, 0
+    where none is made yet).
 
     `known_BL` are codes that were given; `unit` counts units made, `guided` those up to the last one that
     needs null rows; `slots` and `read` count what the cache holds: slots, and the codes among them.
@@ -71,14 +77,7 @@ class SequenceWalk:
 
     def start(self, job: Job) -> SequenceState:
         """The codes that are given: the condition is computed here, once."""
-        order = self.trunk.order
-        units = order.units()[: job.until]
-        guided = len(units) if job.always_null else _last_guided(job, units)
-        ids_BL, known_BL = _given(job, order.codes)
-        made = sum(unit.made.stop <= _leading(known_BL) for unit in units)
-        cond = self.trunk.condition(job.given, null=guided > made)
-        cache = job.cache(cond.start_RTD.shape[0], order.kept, order.slots - order.kept)
-        return SequenceState(job, cond, cache, units, ids_BL, known_BL, made, guided)
+        return opened(self.trunk, job, *given_codes(job, self.total))
 
     def advance(self, state: SequenceState) -> None:
         """Make the next code of every picture."""
@@ -88,16 +87,12 @@ class SequenceWalk:
         h_RnD = self.feed(state, unit)
         state.cache.commit(h_RnD.shape[1])
         logits_B1V = guided_logits(self.trunk, h_RnD[:, -1:], state.cond, job.weight(unit), job)
-        _keep(state, unit, pick(logits_B1V, unit, job))
+        keep(state, unit, pick(logits_B1V, places(unit, job), job))
         state.unit += 1
 
     def codes(self, state: SequenceState) -> Codes:
         """The ids [B,L], and which of them are known."""
-        if state.done == self.total:
-            return Codes("ids", (state.ids_BL,))
-        made_1L = torch.arange(self.total, device=state.ids_BL.device)[None] < state.done
-        known_BL = made_1L.expand_as(state.ids_BL) if state.known_BL is None else made_1L | state.known_BL
-        return Codes("ids", (state.ids_BL,), known_BL)
+        return known_codes(state)
 
     def feed(self, state: SequenceState, unit: Unit) -> Tensor:
         """Hidden states [R,n,D] of all slots up to the unit's that were not fed yet."""
@@ -112,6 +107,27 @@ class SequenceWalk:
         return self.trunk.forward(x_RnD, Feed(at_1n, self.trunk.order.mask(), open_Rn), cond, state.cache)
 
 
+def opened(trunk: Conditioned, job: Job, ids_BL: Tensor, known_BL: Tensor | None) -> SequenceState:
+    """Behind the units that every picture knows, with room for all slots."""
+    order = trunk.order
+    units = order.units()[: job.until]
+    guided = len(units) if job.always_null else _last_guided(job, units)
+    made = sum(unit.made.stop <= _leading(known_BL) for unit in units)
+    cond = trunk.condition(job.given, null=guided > made)
+    cache = job.cache(cond.start_RTD.shape[0], order.kept, order.slots - order.kept)
+    return SequenceState(job, cond, cache, units, ids_BL, known_BL, made, guided)
+
+
+def known_codes(state: SequenceState) -> Codes:
+    """The ids [B,L] in the order of generation, and which of them are known."""
+    codes = state.ids_BL.shape[1]
+    if state.done == codes:
+        return Codes("ids", (state.ids_BL,))
+    made_1L = torch.arange(codes, device=state.ids_BL.device)[None] < state.done
+    known_BL = made_1L.expand_as(state.ids_BL) if state.known_BL is None else made_1L | state.known_BL
+    return Codes("ids", (state.ids_BL,), known_BL)
+
+
 def _last_guided(job: Job, units: tuple[Unit, ...]) -> int:
     """Units up to the last one whose weight is not 1."""
     return max((number for number, unit in enumerate(units, 1) if job.weight(unit) != 1), default=0)
@@ -124,7 +140,7 @@ def drop_null_rows(state: SequenceState) -> None:
         state.cond, state.cache = state.cond.take(given), state.cache.take(given)
 
 
-def _given(job: Job, length: int) -> tuple[Tensor, Tensor | None]:
+def given_codes(job: Job, length: int) -> tuple[Tensor, Tensor | None]:
     """Room for all ids [B,L] with those that are given, and where they are; None where nothing is."""
     ids_BL = torch.zeros(job.batch, length, dtype=torch.int64, device=job.seed_B.device)
     if job.given.prefix is None:
@@ -141,7 +157,7 @@ def _leading(known_BL: Tensor | None) -> int:
     return 0 if known_BL is None else int(known_BL.all(0).long().cumprod(0).sum())
 
 
-def _keep(state: SequenceState, unit: Unit, ids_Bn: Tensor) -> None:
+def keep(state: SequenceState, unit: Unit, ids_Bn: Tensor) -> None:
     """Note the ids of a unit; those that were given stand."""
     place = slice(unit.made.start, unit.made.stop)
     if state.known_BL is not None:
