@@ -57,7 +57,7 @@ def list_models(context: typer.Context, accel: ByAccelerator = False, json_: Jso
     genstudio models import var_d16.pth --as var-d16
     """
     if context.invoked_subcommand is not None:
-        return
+        return None
     from genstudio.releases.catalogue import every
 
     releases = every()
@@ -224,7 +224,6 @@ def _facts(release: "Release") -> dict[str, str]:
         "tokenizer": release.tokenizer,
         "text": _text(release),
         "classes": classes,
-        "text": _text(release),
         "recipe": release.recipe.describe() if release.tokenizer else None,
         "protocol": _protocol(release),
         "reported": "; ".join(f"{one.metric} {one.value:g} ({one.source})" for one in release.reported),
@@ -253,13 +252,6 @@ def _protocol(release: "Release") -> str | None:
     size = f", resized to {protocol.side} px" if protocol.side else ""
     samples = f"{protocol.samples:,} samples, {protocol.labels} labels{size}"
     return f"{samples}, {features}, as {protocol.suite} counts"
-
-
-def _text(release: "Release") -> str | None:
-    if release.text is None:
-        return None
-    cleaned = f", prompts cleaned as by {release.text.cleaning}" if release.text.cleaning != "none" else ""
-    return f"features of {release.text.encoder}{cleaned}"
 
 
 def _trained(release: "Release") -> str | None:

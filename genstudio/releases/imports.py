@@ -107,13 +107,14 @@ def _diagnosed(
 
 
 def _alike(official: dict[str, Tensor], release: Release, path: Path) -> tuple[str, ...]:
-    """Other releases with the same shapes. Raises GenstudioError (exit code 3) for the file name of one."""
+    """Other releases with the same shapes. Raises GenstudioError (exit code 3) for the file name of one, but
+    where it is the name of this one too."""
     sighting = identify(official)
     if sighting is None or not sighting.fits(release):
         return ()
     others = tuple(name for name in names_of(sighting, OFFICIAL.values()) if name != release.name)
     for name in others:
-        if _file_name(name) == path.name:
+        if path.name == _file_name(name) != _file_name(release.name):
             raise GenstudioError(
                 f"{path} is called as the file of {name}; you asked for {release.name}. "
                 "Both hold tensors of the same shapes, so that the name alone tells.",
@@ -124,8 +125,8 @@ def _alike(official: dict[str, Tensor], release: Release, path: Path) -> tuple[s
 
 
 def _file_name(release: str) -> str | None:
-    file = OFFICIAL[release].file
-    return file.name if file else None
+    known = OFFICIAL.get(release)
+    return known.file.name if known and known.file else None
 
 
 def _check_hash(path: Path, release: Release, sha256: str, revision: str | None) -> str:

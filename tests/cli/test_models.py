@@ -71,7 +71,7 @@ def test_show_prints_recipe_protocol_and_source() -> None:
 def test_show_says_what_reads_prompts_and_how_pictures_are_scored() -> None:
     out = genstudio("models", "show", "llamagen-t2i-xl-256").out
     assert "caption (slots 120, width 2048)" in out
-    assert "features of google/flan-t5-xl, prompts cleaned as by deepfloyd" in out
+    assert "google/flan-t5-xl, cleaned by deepfloyd, 120 tokens of 2048" in out
     large = genstudio("models", "show", "llamagen-l-384").out
     assert "caption" not in large and "random labels, resized to 256 px" in large
 
