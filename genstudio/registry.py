@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 NETWORKS: Final[Mapping[str, str]] = {
     "var": "genstudio.generators.var:VAR",
     "llamagen": "genstudio.generators.llamagen:LlamaGen",
+    "nar": "genstudio.generators.nar:NAR",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
     "vq": "genstudio.tokenizers.vq:VQ",
     "classifier": "genstudio.evaluation.classifier:Classifier",

@@ -17,7 +17,9 @@ def test_each_kind_of_config_has_one_network() -> None:
 
 
 @pytest.mark.parametrize(
-    "config", [tiny.GENERATOR, tiny.VQ, tiny.GRID_VQ, tiny.SEQUENCE], ids=lambda config: config.kind
+    "config",
+    [tiny.GENERATOR, tiny.VQ, tiny.GRID_VQ, tiny.SEQUENCE, tiny.NEIGHBOUR],
+    ids=lambda config: config.kind,
 )
 def test_shapes_are_those_of_a_real_network(config) -> None:
     real = registry.build(config, "cpu").state_dict()

@@ -11,8 +11,9 @@ from typing import Any, Final, NamedTuple
 from torch import Tensor
 
 from genstudio.errors import Exit, GenstudioError
-from genstudio.generators import llamagen, var
+from genstudio.generators import llamagen, nar, var
 from genstudio.generators.base import Generator
+from genstudio.samplers.neighbour import NeighbourWalk
 from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.sequence import SequenceWalk
 from genstudio.samplers.values import Codes, Given
@@ -23,7 +24,7 @@ from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
 class Method(NamedTuple):
     """`walk` drives a generator with its tokenizer; `logits` [B,L,V] are those of one teacher-forced pass
-    over known codes, in the order of generation."""
+    over known codes, in their order."""
 
     walk: Callable[[Any, Any], Walk[Any]]
     logits: Callable[[Any, Any, Codes, Given], Tensor]
@@ -59,6 +60,16 @@ def _sequence_logits(
     return llamagen.teacher_forced(network, codes.data[0], given)
 
 
+def _neighbour_walk(network: nar.NAR, tokenizer: ConvTokenizer) -> NeighbourWalk:
+    del tokenizer
+    return NeighbourWalk(network)
+
+
+def _neighbour_logits(network: nar.NAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Tensor:
+    del tokenizer
+    return nar.teacher_forced(network, codes.data[0], given)
+
+
 def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
     if not isinstance(tokenizer, MultiScaleVQ):
         message = "A next-scale model needs a multi-scale tokenizer."
@@ -69,4 +80,5 @@ def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
 METHODS: Final[Mapping[str, Method]] = {
     "var": Method(_scale_walk, _scale_logits),
     "llamagen": Method(_sequence_walk, _sequence_logits),
+    "nar": Method(_neighbour_walk, _neighbour_logits),
 }

@@ -6,7 +6,7 @@ the generator's own.
 
 from dataclasses import replace
 
-from genstudio.configs.llamagen import LlamaGenConfig
+from genstudio.configs.llamagen import LlamaConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
@@ -44,7 +44,7 @@ def _fitted(generator: GeneratorConfig, tokenizer: object) -> TokenizerConfig | 
     match generator, tokenizer:
         case VARConfig(), MultiScaleVQConfig():
             return replace(tokenizer, sizes=generator.sizes)
-        case LlamaGenConfig(), VQConfig():
+        case LlamaConfig(), VQConfig():
             return replace(tokenizer, pixels=generator.side * tokenizer.stride)
         case _:
             return None

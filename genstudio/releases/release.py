@@ -13,6 +13,7 @@ from pydantic import Field, TypeAdapter
 from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.nar import NARConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
@@ -22,7 +23,7 @@ Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Cleaning = Literal["none", "deepfloyd"]
-GeneratorConfig = VARConfig | LlamaGenConfig
+GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig
 TokenizerConfig = MultiScaleVQConfig | VQConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
 

@@ -7,12 +7,14 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.releases.release import Config
 from genstudio.releases.rename import Table
 from genstudio.releases.table_llamagen import llamagen_table
+from genstudio.releases.table_nar import nar_table
 from genstudio.releases.table_var import tokenizer_table, transformer_table
 from genstudio.releases.table_vq import vq_table
 
 TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
     "var": transformer_table,
     "llamagen": llamagen_table,
+    "nar": nar_table,
     "multiscale_vq": tokenizer_table,
     "vq": vq_table,
 }

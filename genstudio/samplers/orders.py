@@ -1,7 +1,11 @@
 """Orders: in which units the codes of a picture come to be, and the mask of the teacher-forced pass."""
 
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from math import prod
+
+import torch
+from torch import Tensor
 
 from genstudio.samplers.values import Blocks, Causal, Unit
 
@@ -68,3 +72,75 @@ class RasterOrder:
         last_fed = self.condition + code - 1
         fed = range(last_fed if code else 0, last_fed + 1)
         return Unit(fed, range(code, code + 1), code / max(self.codes - 1, 1))
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourOrder:
+    """All codes of equal distance from the first one at once: anti-diagonals of pictures, planes of videos
+    (NAR, arXiv 2503.10696). Distance counts steps along the axes of the `grid`.
+
+    Units and mask count slots and codes as they are fed and made. Where these stand is numbered in raster
+    order, the `condition` first: see `at`. Unit s feeds the codes of unit s - 1, the first one the condition;
+    the last code is never fed. Progress is s / (units - 1). Shapes: A axes, L codes.
+    """
+
+    condition: int
+    grid: tuple[int, ...]
+
+    @property
+    def slots(self) -> int:
+        return self.condition + self.codes - 1
+
+    @property
+    def kept(self) -> int:
+        """All: the last unit that is fed is seen by itself alone, but too few to be looked at apart."""
+        return self.slots
+
+    @property
+    def codes(self) -> int:
+        return prod(self.grid)
+
+    @property
+    def planes(self) -> tuple[int, ...]:
+        """Codes of every unit."""
+        return tuple(self._distances().bincount().tolist())
+
+    def units(self) -> tuple[Unit, ...]:
+        ends = list(accumulate(self.planes, initial=0))
+        made = [range(*span) for span in pairwise(ends)]
+        fed = [
+            range(self.condition),
+            *(range(self.condition + one.start, self.condition + one.stop) for one in made),
+        ]
+        last = max(len(made) - 1, 1)
+        return tuple(Unit(*spans, unit / last) for unit, spans in enumerate(zip(fed, made, strict=False)))
+
+    def mask(self) -> Blocks:
+        """The condition is causal; a code sees all of the condition, of its own unit and of those before."""
+        return Blocks((*[1] * self.condition, *self.planes[:-1]))
+
+    def cells(self) -> Tensor:
+        """The cell of every code, int64 [L] on the CPU: rows ascend within a unit."""
+        return self._distances().argsort(stable=True)
+
+    def at(self) -> Tensor:
+        """The slot of the condition and of every code, int64 [condition + L] on the CPU."""
+        return torch.cat([torch.arange(self.condition, device="cpu"), self.condition + self.cells()])
+
+    def neighbours(self) -> Tensor:
+        """For each cell and axis, from the last axis on, the fed slot of the neighbour before it, whose head
+        predicts the cell: int64 [A,L] on the CPU, -1 where there is none. The last slot of the condition
+        stands for all neighbours of the first cell."""
+        strides = [prod(self.grid[axis + 1 :]) for axis in range(len(self.grid))]
+        before_AL = torch.arange(self.codes, device="cpu") - torch.tensor(strides, device="cpu")[:, None]
+        slot_L = self.condition + self.cells().argsort()
+        slot_AL = torch.where(self._places() > 0, slot_L[before_AL.clamp(min=0)], -1).flip(0)
+        slot_AL[:, 0] = self.condition - 1
+        return slot_AL
+
+    def _places(self) -> Tensor:
+        """The place of every cell along each axis, [A,L]."""
+        return torch.stack(torch.unravel_index(torch.arange(self.codes, device="cpu"), self.grid))
+
+    def _distances(self) -> Tensor:
+        return self._places().sum(0)

@@ -23,6 +23,8 @@ FOLDERS = [
     "llamagen-vq",
     "llamagen-gpt-c2i",
     "llamagen-gpt-t2i",
+    "nar-image",
+    "nar-image-t2i",
     "sjd-criterion",
     "sjd-run",
     "lantern-accept",

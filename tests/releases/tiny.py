@@ -8,6 +8,7 @@ from torch import nn
 from genstudio import registry
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+from genstudio.configs.nar import NARConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
 from genstudio.releases.release import Config, Release
@@ -50,6 +51,8 @@ GENERATOR = VARConfig(
 )
 SEQUENCE = LlamaGenConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
 CAPTIONED = replace(SEQUENCE, classes=0, caption=Caption(slots=5, width=12))
+NEIGHBOUR = NARConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
+NEIGHBOUR_CAPTIONED = replace(NEIGHBOUR, classes=0, caption=Caption(slots=5, width=12))
 
 
 def network(config: Config, seed: int = 0) -> nn.Module:
