@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home
-from genstudio.releases import official_llamagen, official_var
+from genstudio.releases import official_llamagen, official_nar, official_var
 from genstudio.releases.release import Release, from_json
 
 DEFAULT: Final = "var-fashion"
@@ -29,6 +29,7 @@ OFFICIAL: Final = {
         official_var.TOKENIZER,
         *official_llamagen.GENERATORS,
         *official_llamagen.TOKENIZERS,
+        *official_nar.GENERATORS,
     )
 }
 

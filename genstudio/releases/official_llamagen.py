@@ -24,6 +24,8 @@ PACKING: Final = Packing(unwrap=(("model",), ("module",), ("state_dict",)), iner
 PIXELS: Final = PixelRule(rounding="half-up")
 STRIDE: Final = 16
 VOCAB: Final = 16_384
+CAPTION: Final = Caption(slots=120, width=2048)
+TEXT: Final = TextPart(encoder="google/flan-t5-xl", cleaning="deepfloyd")
 SCORED: Final = 256  # pixels: larger pictures are brought to it before they are scored
 # depth, heads, width
 SIZES: Final = {
@@ -138,15 +140,14 @@ def _of_classes(
 
 
 def _of_text(stage: int, pixels: int, data: str) -> Release:
-    """The encoder of prompts is a part of its own: google/flan-t5-xl, 120 rows of 2048 features."""
     return Release(
         name=f"llamagen-t2i-xl-{pixels}",
         title=f"LlamaGen-XL from text, {pixels} px, stage {stage} ({data})",
-        config=_config("XL", pixels, caption=Caption(slots=120, width=2048)),
+        config=_config("XL", pixels, caption=CAPTION),
         licence=None,
         source=SOURCE,
         tokenizer=DS16_TEXT.name,
-        text=TextPart(encoder="google/flan-t5-xl", cleaning="deepfloyd"),
+        text=TEXT,
         file=File(hub=TEXT_HUB, name=f"t2i_XL_stage{stage}_{pixels}.pt"),
         packing=PACKING,
         recipe=Recipe(guidance=Guidance(cfg=7.5), filters=(TopK(1000),)),

@@ -104,12 +104,28 @@ def _llamagen_facts(tensors: Tensors) -> dict[str, Any]:
 
 
 def _llamagen_text(facts: dict[str, Any]) -> str:
-    caption: Caption | None = facts["caption"]
-    made_from = f"{caption.slots} slots of text" if caption else f"{facts['classes']} classes"
     return (
-        f"a LlamaGen transformer of depth {facts['depth']}, width {facts['width']}, {made_from}, "
+        f"a LlamaGen transformer of depth {facts['depth']}, width {facts['width']}, {_made_from(facts)}, "
         f"{facts['vocab']} codes"
     )
+
+
+def _nar_facts(tensors: Tensors) -> dict[str, Any]:
+    """How many of the blocks lie between the heads is nowhere to be seen."""
+    facts = _llamagen_facts(tensors)
+    return {"layers": facts.pop("depth"), **facts}
+
+
+def _nar_text(facts: dict[str, Any]) -> str:
+    return (
+        f"a NAR transformer of {facts['layers']} blocks, width {facts['width']}, {_made_from(facts)}, "
+        f"{facts['vocab']} codes"
+    )
+
+
+def _made_from(facts: dict[str, Any]) -> str:
+    caption: Caption | None = facts["caption"]
+    return f"{caption.slots} slots of text" if caption else f"{facts['classes']} classes"
 
 
 def _multi_scale_facts(tensors: Tensors) -> dict[str, Any]:
@@ -162,6 +178,12 @@ LOOKS: Final = (
         frozenset({"word_embed.weight", "pos_1LC", "class_emb.weight", "head.weight"}),
         _var_facts,
         _var_text,
+    ),
+    Look(
+        "nar",  # before LlamaGen, whose tensors it has too
+        frozenset({"tok_embeddings.weight", "medusa_output.weight", "layers.0.feed_forward.w1.weight"}),
+        _nar_facts,
+        _nar_text,
     ),
     Look(
         "llamagen",
