@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genstudio.generators import llamagen, var
+from genstudio.generators import llamagen, nar, var
 from genstudio.nn.quantize import Codebook
 
 
@@ -17,6 +17,8 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
             var.initialise(network, generator)
         case llamagen.LlamaGen():
             llamagen.initialise(network, generator)
+        case nar.NAR():
+            nar.initialise(network, generator)
         case _:
             with torch.no_grad():
                 for module in network.modules():

@@ -13,12 +13,14 @@ from torch import nn
 
 from genstudio import registry
 from genstudio.configs.features import Attribute
+from genstudio.configs.llamagen import LlamaConfig
 from genstudio.data.pictures import Attributed, Pictures, Split
 from genstudio.data.sources import open_pictures
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
 from genstudio.generators.llamagen import LlamaGen
+from genstudio.generators.nar import NAR
 from genstudio.generators.var import VAR
 from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
@@ -33,6 +35,7 @@ from genstudio.training.kept import kept
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Objective
 from genstudio.training.objectives.classifier import ClassifierObjective
+from genstudio.training.objectives.next_neighbour import NextNeighbourObjective
 from genstudio.training.objectives.next_scale import NextScaleObjective
 from genstudio.training.objectives.next_token import NextTokenObjective
 from genstudio.training.objectives.tokenizer import TokenizerObjective
@@ -118,12 +121,25 @@ def _next_token(setup: Setup) -> Objective:
     settings = setup.recipe.objective
     if not isinstance(setup.network, LlamaGen) or not isinstance(settings, recipes.NextToken):
         raise _unfit(setup.recipe)
-    config = setup.network.config
+    tokenizer = _grid_tokenizer(setup, setup.network.config)
+    return NextTokenObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+
+
+def _next_neighbour(setup: Setup) -> Objective:
+    settings = setup.recipe.objective
+    if not isinstance(setup.network, NAR) or not isinstance(settings, recipes.NextNeighbour):
+        raise _unfit(setup.recipe)
+    tokenizer = _grid_tokenizer(setup, setup.network.config)
+    return NextNeighbourObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+
+
+def _grid_tokenizer(setup: Setup, config: LlamaConfig) -> VQ:
+    """The tokenizer whose codes are the cells of a generator's grid."""
     if config.caption is not None:
         raise GenstudioError("This objective learns from classes alone.", "Give network.classes, no caption.")
     tokenizer = _tokenizer(setup, VQ, ("vocab",))
     _check_size(setup.recipe, replace(tokenizer.config, pixels=config.side * tokenizer.config.stride), "grid")
-    return NextTokenObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+    return tokenizer
 
 
 def _tokenizer(setup: Setup, kind: type[AnyTokenizer], shared: tuple[str, ...]) -> AnyTokenizer:
@@ -172,6 +188,7 @@ _OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
     "reconstruction": _reconstruction,
     "next_scale": _next_scale,
     "next_token": _next_token,
+    "next_neighbour": _next_neighbour,
     "classification": _classification,
 }
 

@@ -122,6 +122,14 @@ class NextToken(Section):
     label_drop: Share = 0.1
 
 
+class NextNeighbour(Section):
+    """Cross-entropy of every code under all codes nearer to the first; labels give way to the null label at
+    rate `label_drop`."""
+
+    kind: Literal["next_neighbour"] = "next_neighbour"
+    label_drop: Share = 0.1
+
+
 class Classification(Section):
     """Cross-entropy of labels; pictures are shifted by up to `shift` pixels along both sides."""
 
@@ -130,7 +138,8 @@ class Classification(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-Objective = Annotated[Reconstruction | NextScale | NextToken | Classification, Field(discriminator="kind")]
+OfCodes = NextScale | NextToken | NextNeighbour
+Objective = Annotated[Reconstruction | OfCodes | Classification, Field(discriminator="kind")]
 
 
 class Optimizer(Section):
@@ -183,7 +192,7 @@ class TrainingRecipe(Section):
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> "TrainingRecipe":
-        if isinstance(self.objective, NextScale | NextToken) and self.tokenizer is None:
+        if isinstance(self.objective, OfCodes) and self.tokenizer is None:
             raise ValueError(f"the objective {self.objective.kind} needs [tokenizer] release")
         return self
 

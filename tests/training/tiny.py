@@ -95,6 +95,12 @@ LLAMAGEN: dict[str, Any] = {
     "objective": {"kind": "next_token", "label_drop": 0.25},
     "sampling": {"guidance": {"cfg": 2.0}},
 }
+NAR: dict[str, Any] = {
+    **LLAMAGEN,
+    "run": {**LLAMAGEN["run"], "name": "tiny-nar"},
+    "network": {**LLAMAGEN["network"], "kind": "nar"},
+    "objective": {"kind": "next_neighbour", "label_drop": 0.25},
+}
 CLASSIFIER: dict[str, Any] = {
     **COMMON,
     "run": {"name": "tiny-features", "seed": 3, "steps": 8, "batch": 4},
