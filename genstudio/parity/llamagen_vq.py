@@ -8,6 +8,7 @@ from torch import Tensor
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
 from genstudio.media.pixels import to_uint8
+from genstudio.nn.conv2d import GROUPS
 from genstudio.parity.fixture import Fixture
 from genstudio.parity.networks import from_tensors
 from genstudio.releases.official_llamagen import PIXELS
@@ -50,23 +51,24 @@ def filled(fixture: Fixture) -> VQ:
 
 
 def tokenizer_config(config: dict[str, Any], pixels: int) -> VQConfig:
-    """From the official names of a fixture's numbers. Raises GenstudioError where encoder and decoder differ
-    in their widths, which those of no released tokenizer do."""
-    numbers, convolutions = config["ModelArgs"], config["Encoder/Decoder"]
+    """From the official names of a fixture's numbers; what the official code fixes may be left away. Raises
+    GenstudioError where encoder and decoder differ in their widths, which those of no released tokenizer do.
+    """
+    numbers, convolutions = config["ModelArgs"], config.get("Encoder/Decoder", {})
     if numbers["encoder_ch_mult"] != numbers["decoder_ch_mult"]:
         raise GenstudioError(
             "Encoder and decoder of this tokenizer have different widths.", "Only equal ones are known here."
         )
     return VQConfig(
-        channels=convolutions["in_channels"],
-        width=convolutions["ch"],
+        channels=convolutions.get("in_channels", 3),
+        width=convolutions.get("ch", 128),
         width_mult=tuple(numbers["encoder_ch_mult"]),
-        res_blocks=convolutions["num_res_blocks"],
+        res_blocks=convolutions.get("num_res_blocks", 2),
         latent_width=numbers["z_channels"],
         code_width=numbers["codebook_embed_dim"],
         vocab=numbers["codebook_size"],
         pixels=pixels,
         normalised=numbers["codebook_l2_norm"],
         beta=numbers["commit_loss_beta"],
-        groups=config["group_norm"]["num_groups"],
+        groups=config.get("group_norm", {}).get("num_groups", GROUPS),
     )

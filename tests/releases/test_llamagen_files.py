@@ -275,6 +275,16 @@ def test_releases_of_the_same_shapes_are_told_apart_by_the_file_name_alone(
     assert import_file(path.rename(tmp_path / "mine.pt"), small).alike == ("small-6",)
 
 
+def test_a_file_name_that_several_releases_have_tells_nothing(
+    twins: tuple[Release, Release], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    same = [replace(one, file=File(hub=f"someone/{one.name}", name="last.pt")) for one in twins]
+    for one in same:
+        monkeypatch.setitem(catalogue.OFFICIAL, one.name, one)
+    torch.save(to_official(tiny.network(GENERATOR).state_dict(), table_for(GENERATOR)), tmp_path / "last.pt")
+    assert [import_file(tmp_path / "last.pt", one).alike for one in same] == [("small-6",), ("small-4",)]
+
+
 def test_a_vq_tokenizer_of_no_release_is_described(tmp_path: Path) -> None:
     official = to_official(tiny.network(tiny.GRID_VQ).state_dict(), table_for(tiny.GRID_VQ))
     torch.save(official, tmp_path / "w.pt")
