@@ -26,6 +26,7 @@ from genstudio.generators.base import Generator
 from genstudio.generators.methods import walk_of
 from genstudio.judging import Judge, winners
 from genstudio.media.pixels import to_uint8
+from genstudio.nn.linear import pack, unpack
 from genstudio.nn.twins import use_kernels
 from genstudio.releases import catalogue, weights
 from genstudio.releases.pairing import tokenizer_of
@@ -46,7 +47,8 @@ from genstudio.tokenizers.protocol import Sampling
 class Studio:
     """A generator, its tokenizer and the machine.
 
-    The networks are taken over and made ready for it: the twins that run, the number type of the decoder.
+    The networks are taken over and made ready for it: the twins that run, the number type of the decoder, the
+    layout of weights.
     """
 
     release: Release
@@ -63,6 +65,7 @@ class Studio:
         for network in (self.generator, self.tokenizer):
             use_kernels(network, kernels)
         self.tokenizer.decoder.to(getattr(torch, self.runtime.decoder_dtype))
+        pack(self.generator)
 
     @classmethod
     def load(
@@ -130,6 +133,7 @@ class Studio:
         """Compile what sees nothing of the cache, and on a GPU the decoder (on a CPU torch's own group norm
         is faster than a compiled one). Pictures stay the same up to rounding; only time changes."""
         for part in self.generator.lengthless():
+            unpack(part)
             part.compile(dynamic=True)
         if self.runtime.torch_device.type == "cuda":
             self.tokenizer.decoder.compile(dynamic=True)
