@@ -14,7 +14,7 @@ from .select import Kernels
 
 MULTIPLIER = 0xD6E8FEB86659FD93 - 2**64
 HALF = 0xFFFFFFFF
-PIECE = 1 << 15  # 256 kB stay in the cache of a core, below the size at which torch starts threads
+PIECE = 1 << 15  # per thread: 256 kB stay in the cache of a core, and are what torch gives a thread at least
 
 
 def keyed_bits(state_R: Tensor, elements: int, kernels: Kernels) -> Tensor:
@@ -30,7 +30,7 @@ def keyed_bits_torch(state_R: Tensor, elements: int) -> Tensor:
     """The torch twin of `keyed_bits`; bit-equal to the Triton one."""
     bits_RE = state_R[:, None] ^ torch.arange(elements, device=state_R.device)
     flat = bits_RE.view(-1)
-    for piece in torch.split(flat, PIECE) if flat.device.type == "cpu" else (flat,):
+    for piece in torch.split(flat, PIECE * torch.get_num_threads()) if flat.device.type == "cpu" else (flat,):
         _mix_(piece)
     return bits_RE
 

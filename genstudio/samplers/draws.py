@@ -19,7 +19,7 @@ from torch import Tensor
 
 VERSION = 1  # goes into a picture's metadata; any change of a value below is a new version
 ORIGIN = 0x9E3779B97F4A7C15 - 2**64  # state of the empty key: any constant that `fold` does not map to itself
-PIECE = 1 << 20  # categories whose noise is held at one time
+CPU_PIECE, GPU_PIECE = 1 << 16, 1 << 20  # categories whose noise is held at one time: per thread, in all
 
 
 class Use(IntEnum):
@@ -132,7 +132,8 @@ class KeyedDraws:
     def pick(self, use: Use, at: At, p_RV: Tensor) -> Tensor:
         """argmax(p / e). A row without a positive entry has no meaning and yields category 0."""
         state_R = _state(use, at)
-        rows = max(1, PIECE // p_RV.shape[-1])
+        piece = GPU_PIECE if p_RV.is_cuda else CPU_PIECE * torch.get_num_threads()
+        rows = max(1, piece // p_RV.shape[-1])
         pieces = zip(torch.split(p_RV, rows), torch.split(state_R, rows), strict=True)
         return torch.cat([self._race(p, state) for p, state in pieces])
 
