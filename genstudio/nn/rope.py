@@ -46,9 +46,8 @@ def raster(height: int, width: int) -> Tensor:
     return torch.cartesian_prod(torch.arange(height, device="cpu"), torch.arange(width, device="cpu"))
 
 
-def rotate(x_RnHD: Tensor, turns_RnP: Tensor) -> Tensor:
-    """Turn the interleaved pairs (2k, 2k+1) of every head; any axes may stand in place of H."""
-    wide = x_RnHD.to(torch.promote_types(x_RnHD.dtype, torch.float32))
+def rotate(x_RHnD: Tensor, turns_RnP: Tensor) -> Tensor:
+    """Turn the interleaved pairs (2k, 2k+1) of every head; further axes may stand in front."""
+    wide = x_RHnD.to(torch.promote_types(x_RHnD.dtype, torch.float32))
     pairs = torch.view_as_complex(wide.unflatten(-1, (-1, 2)))
-    turns = turns_RnP.reshape(*turns_RnP.shape[:2], *[1] * (pairs.ndim - 3), -1)
-    return torch.view_as_real(pairs * turns).flatten(-2).to(x_RnHD.dtype)
+    return torch.view_as_real(pairs * turns_RnP[:, None]).flatten(-2).to(x_RHnD.dtype)
