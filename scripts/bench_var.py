@@ -19,14 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genstudio.cli.main import guarded
-from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from genstudio.releases.release import Config, Release
     from genstudio.request import Request
-    from genstudio.runtime import Runtime
     from genstudio.studio import Studio
 
 app = typer.Typer(add_completion=False)
@@ -57,6 +55,7 @@ def bench_var(
     beside: Annotated[Path | None, typer.Option(help="Numbers of another program on this machine.")] = None,
 ) -> None:
     """Print seconds, ratios and memory as JSON."""
+    from genstudio.measure.bench import read_beside
     from genstudio.measure.machine import Others
     from genstudio.releases import catalogue
 
@@ -69,7 +68,7 @@ def bench_var(
         together = [Case(studio, by_compiler, count) for studio, by_compiler in studios]
         _take_turns(together, num)
         cases += together
-    print(json.dumps(_report(release, cases, others.share(), _read(beside)), indent=2))
+    print(json.dumps(_report(release, cases, others.share(), read_beside(beside)), indent=2))
 
 
 def _studios(
@@ -137,25 +136,17 @@ def _request(case: Case) -> "Request":
 
 
 def _report(release: "Release", cases: list[Case], others: float, beside: dict[str, Any]) -> dict[str, Any]:
-    from genstudio.measure.bench import note_on
+    from genstudio.measure.bench import machine_of, note_on
 
     return {
         "model": release.name,
         "recipe": release.recipe.describe(),
         "weights": "random",
-        "machine": _machine(cases[0].studio.runtime),
+        "machine": machine_of(cases[0].studio.runtime),
         "others": others,
         "note": note_on(others),
         "cases": [_row(case, cases, beside) for case in cases],
     }
-
-
-def _machine(runtime: "Runtime") -> dict[str, Any]:
-    from genstudio.measure.machine import device_name
-
-    facts = runtime.facts()
-    kept = {name: facts[name] for name in ("device", "threads", "versions")}
-    return {"name": device_name(runtime.torch_device), **kept}
 
 
 def _row(case: Case, cases: list[Case], beside: dict[str, Any]) -> dict[str, Any]:
@@ -181,18 +172,6 @@ def _row(case: Case, cases: list[Case], beside: dict[str, Any]) -> dict[str, Any
             "share_of_memory": (weights + case.peak_bytes) / other["peak_bytes"],
         }
     return row
-
-
-def _read(beside: Path | None) -> dict[str, Any]:
-    if beside is None:
-        return {}
-    try:
-        numbers: dict[str, Any] = json.loads(beside.read_text())
-    except (OSError, ValueError) as error:
-        raise GenstudioError(
-            f"{beside} cannot be read: {error}.", "See the top of scripts/bench_var.py for its form."
-        ) from error
-    return numbers
 
 
 if __name__ == "__main__":

@@ -5,14 +5,17 @@ runs; memory split into weights, cache and the measured peak; rates of the machi
 On a machine that does other things the numbers stand, but not as a headline.
 """
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import torch
 from genstudio_kernels.select import Kernels, chosen
 
+from genstudio.errors import GenstudioError
 from genstudio.measure.budget import check_memory
 from genstudio.measure.machine import copy_rate, device_name, matrix_rate
 from genstudio.measure.memory import estimate
@@ -58,7 +61,7 @@ class Bench:
             "recipe": self.recipe.describe(),
             "headline": others < BUSY,
             "note": note_on(others),
-            "machine": {**_machine(runtimes[0]), **self._twins(runtimes[0]), **rates},
+            "machine": {**machine_of(runtimes[0]), **self._twins(runtimes[0]), **rates},
             "runs": self.runs,
             "warm_up": self.warm_up,
             "cases": cases,
@@ -126,22 +129,36 @@ def note_on(others: float) -> str | None:
     return f"not a headline: other processes used {others:.0%} of the machine".replace("%", " %")
 
 
-def _rates(runtimes: Sequence[Runtime]) -> dict[str, Any]:
-    device = runtimes[0].torch_device
-    dtypes = dict.fromkeys(name for one in runtimes for name in (one.dtype, one.decoder_dtype))
-    return {
-        "matrix_flops_per_second": {name: matrix_rate(device, getattr(torch, name)) for name in dtypes},
-        "copy_bytes_per_second": copy_rate(device),
-    }
-
-
-def _machine(runtime: Runtime) -> dict[str, Any]:
+def machine_of(runtime: Runtime) -> dict[str, Any]:
+    """What a report says of the machine."""
     facts = runtime.facts()
     return {
         "device": facts["device"],
         "name": device_name(runtime.torch_device),
         "threads": facts["threads"],
         "versions": facts["versions"],
+    }
+
+
+def read_beside(path: Path | None) -> dict[str, Any]:
+    """Numbers of another program on this machine, none without a file. Raises GenstudioError for one that
+    is not JSON."""
+    if path is None:
+        return {}
+    try:
+        numbers: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        hint = "The top of the script that reads it says its form."
+        raise GenstudioError(f"{path} cannot be read: {error}.", hint) from error
+    return numbers
+
+
+def _rates(runtimes: Sequence[Runtime]) -> dict[str, Any]:
+    device = runtimes[0].torch_device
+    dtypes = dict.fromkeys(name for one in runtimes for name in (one.dtype, one.decoder_dtype))
+    return {
+        "matrix_flops_per_second": {name: matrix_rate(device, getattr(torch, name)) for name in dtypes},
+        "copy_bytes_per_second": copy_rate(device),
     }
 
 
