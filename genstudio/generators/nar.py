@@ -5,8 +5,8 @@ deeper, the code below. A code with several neighbours before it takes the mean 
 in the order of generation, while positions are those of the grid, so that no mask is ever dense.
 Differs from the official code: keys and values are appended in the order in which codes are fed, to a cache
 that is passed in; a head runs for the codes that it predicts alone; nothing is dropped here.
-Shapes: R rows, n fed slots, m codes that are predicted, T condition slots, S = T + L - 1 slots, L codes of a
-picture in raster order, A axes, P pairs of a head, C width, V codes.
+Shapes: R rows, n fed slots, m codes that are predicted, T condition slots, L codes of a picture in raster
+order, S = T + L slots, A axes, P pairs of a head, C width, V codes.
 """
 
 import torch
@@ -95,11 +95,11 @@ def teacher_forced(network: NAR, ids_BL: Tensor, given: Given) -> Tensor:
 
 
 def hidden_states(network: NAR, ids_BL: Tensor, cond: Cond) -> Tensor:
-    """Hidden states [B,S,A,C] of one pass over the condition and all codes but the last, as they are fed."""
-    order, condition = network.order, network.config.condition_slots
-    at_1S = network.at_S[None, : order.slots]
-    x_BSC = torch.cat([cond.start_RTD, network.embed(ids_BL[:, at_1S[0, condition:] - condition])], dim=1)
-    return network.forward(x_BSC, Feed(at_1S, order.mask(), cond.open_through(order.slots)), cond)
+    """Hidden states [B,S-1,A,C] of one pass over the condition and all codes but the last, as fed."""
+    order, at_n = network.order, network.at_S[:-1]
+    cell_n = at_n[order.condition :] - order.condition
+    x_BnC = torch.cat([cond.start_RTD, network.embed(ids_BL[:, cell_n])], dim=1)
+    return network.forward(x_BnC, Feed(at_n[None], order.mask(), cond.open_through(order.slots)), cond)
 
 
 def initialise(network: NAR, generator: torch.Generator) -> None:

@@ -13,7 +13,7 @@ from genstudio.cache.ragged import RaggedCache
 from genstudio.configs.nar import NARConfig
 from genstudio.generators.nar import NAR, hidden_states, initialise, teacher_forced
 from genstudio.nn.masks import lower
-from genstudio.samplers.values import Blocks, Causal, Cond, Feed, Full, Given
+from genstudio.samplers.values import Causal, Cond, Feed, Given
 from tests.releases import tiny
 
 CONFIGS = [tiny.NEIGHBOUR, tiny.NEIGHBOUR_CAPTIONED]
@@ -196,4 +196,3 @@ def test_tables_of_the_order_are_no_part_of_a_checkpoint() -> None:
     nar = network(tiny.NEIGHBOUR)
     assert not {"at_S", "slot_AL"} & nar.state_dict().keys()
     assert nar.to(torch.bfloat16).slot_AL.dtype == torch.int64
-    assert isinstance(nar.order.mask(), Blocks) and not isinstance(nar.order.mask(), Full)
