@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from genstudio import registry
+from genstudio.configs.llamagen import LlamaGenConfig
 from genstudio.parity.fixture import Fixture
-from genstudio.parity.llamagen import network_config as llamagen_config
+from genstudio.parity.llamagen import network_config
 from genstudio.parity.llamagen_vq import tokenizer_config as vq_config
 from genstudio.parity.var import tokenizer_config, transformer_config
 from genstudio.releases.release import Config
@@ -84,7 +85,8 @@ def test_a_vq_file_survives_our_names_bitwise_and_gets_its_buffer_back() -> None
 @pytest.mark.parametrize("folder", ["llamagen-gpt-c2i", "llamagen-gpt-t2i"])
 def test_a_llamagen_file_survives_our_names_bitwise_without_the_keys_of_a_run(folder: str) -> None:
     fixture = Fixture(parity_folder(folder))
-    config, official = llamagen_config(fixture.meta["config"]["ModelArgs"]), fixture.weights()
+    config = network_config(LlamaGenConfig, fixture.meta["config"]["ModelArgs"])
+    official = fixture.weights()
     left = {f"layers.0.attention.kv_cache.{name}_cache": torch.zeros(2, 4, 24, 8) for name in "kv"}
     converted = from_official(official | left, table_for(config), registry.shapes(config))
     assert converted.dropped == tuple(left)
