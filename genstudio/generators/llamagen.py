@@ -3,7 +3,7 @@
 A plain Llama decoder over the codes of a VQ tokenizer. Rotary positions are rows and columns of the grid; the
 condition in front of it has rotations of zero, so that its queries and keys are zero vectors, as released.
 Differs from the official code: keys and values live in a cache that is passed in, nothing is dropped here.
-Shapes: R rows, n fed slots, T condition slots, L codes of a picture, C width, V codes.
+Shapes: R rows, n fed slots, T condition slots, L codes of a picture, S = T + L - 1, C width, V codes.
 """
 
 import torch
@@ -31,12 +31,10 @@ class LlamaGen(Generator):
     def __init__(self, config: LlamaGenConfig) -> None:
         super().__init__()
         self.config = config
-        width, angles_LP = (
-            config.width,
-            axial_angles(raster(config.side, config.side), config.head_dim, config.rope_base),
-        )
+        width, cells_L2 = config.width, raster(config.side, config.side)
         self.cond_embed = cond_embed(config)
         self.code_embed = nn.Embedding(config.vocab, width)
+        angles_LP = axial_angles(cells_L2, config.head_dim, config.rope_base)
         self.rope = Rope(angles_LP, zeros=config.condition_slots)
         self.blocks = nn.ModuleList(
             LlamaBlock(width, config.heads, config.hidden, config.norm_eps) for _ in range(config.depth)

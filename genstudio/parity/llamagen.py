@@ -53,12 +53,12 @@ def replay_network(fixture: Fixture) -> dict[str, Tensor]:
 
 def _greedy(settings: dict[str, Any]) -> dict[str, Recipe]:
     """The arg-max runs: guided, without guidance, and guided at first where an interval was recorded."""
-    filters, scale, interval = _filters(settings["greedy"]), settings["cfg_scale"], settings.get("cfg_interval")
+    filters, scale = _filters(settings["greedy"]), settings["cfg_scale"]
     recipes = {
         "greedy_cfg": Recipe(guidance=guidance(scale), filters=filters),
         "greedy_nocfg": Recipe(filters=filters),
     }
-    if interval is not None:
+    if (interval := settings.get("cfg_interval")) is not None:
         recipes["greedy_interval"] = Recipe(guidance=guidance(scale, interval), filters=filters)
     return recipes
 
