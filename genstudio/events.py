@@ -25,7 +25,7 @@ class Place(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """One finished picture: uint8 pixels, the label and seed it was made from, its class by name.
+    """One finished picture: uint8 pixels, what it was made from, its class by name or its prompt.
 
     `position` is where it stands among the pictures of the request; `choice` says how it was chosen, where
     there were several candidates: then `wanted` is the winner's own.
@@ -47,7 +47,8 @@ class Picture(NamedTuple):
         """What its PNG carries, so that `sample --from` makes it again."""
         made = spec(request, {self.place.row: self.wanted}, self.place.size, facts)
         chosen = {"selection": self.choice.facts()} if self.choice else {}
-        return {**made, "class": self.name, **chosen}
+        shown = {"class": self.name} if self.wanted.prompt is None else {"prompt": self.name}
+        return {**made, **shown, **chosen}
 
 
 class Advance(NamedTuple):

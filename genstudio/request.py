@@ -28,6 +28,11 @@ class Wanted(NamedTuple):
     seed: int
     prompt: str | None = None
 
+    @classmethod
+    def of(cls, subject: int | str | None, seed: int) -> "Wanted":
+        """Of a class, a prompt, or neither."""
+        return cls(None, seed, subject) if isinstance(subject, str) else cls(subject, seed)
+
     @property
     def subject(self) -> int | str | None:
         """Its class or its prompt."""
@@ -42,9 +47,8 @@ class Request:
     a picture first, because arithmetic may differ in the last bit between batch shapes. With a `selection`
     every picture is the best of several candidates, with an `edit` it keeps a part of a given one. `side` is
     what pictures are resized to before they become levels, as some scores are taken; None leaves them as they
-    are made. Prompts
-    are steered away from `negative`, and `features` is the file that holds the features of them all.
-    `accelerators` stand in the order in which they are applied. Raises GenstudioError where two pictures
+    are made. Prompts are steered away from `negative`; `features` is the file that holds the features of them
+    all. `accelerators` stand in the order in which they are applied. Raises GenstudioError where two pictures
     would share candidates.
     """
 
@@ -73,6 +77,12 @@ class Request:
             names = "+".join(map(describe, self.accelerators))
             extras.append(f"{names} ({promise(self.accelerators, self.recipe).label})")
         return ", ".join([self.recipe.describe(), *extras])
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every different text that has to be read."""
+        texts = dict.fromkeys([*(one.prompt for one in self.pictures), self.negative])
+        return tuple(text for text in texts if text is not None)
 
     def batches(self) -> list[range]:
         """Positions of the pictures that are sampled together."""
@@ -110,7 +120,7 @@ def choose_pictures(
         )
     if subjects is None:
         return tuple(map(Wanted, _spread(len(numbers), classes), numbers))
-    return tuple(_wanted(subject, seed) for subject in subjects for seed in numbers)
+    return tuple(Wanted.of(subject, seed) for subject in subjects for seed in numbers)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -217,11 +227,7 @@ def _from_one_seed(
     if subjects is None:
         subjects, count = _spread(count or DEFAULT_PICTURES, classes), 1
     each = [subject for subject in subjects for _ in range(count or 1)]
-    return tuple(_wanted(subject, seed + i) for i, subject in enumerate(each))
-
-
-def _wanted(subject: int | str | None, seed: int) -> Wanted:
-    return Wanted(None, seed, subject) if isinstance(subject, str) else Wanted(subject, seed)
+    return tuple(Wanted.of(subject, seed + i) for i, subject in enumerate(each))
 
 
 def _spread(count: int, classes: int) -> list[int]:

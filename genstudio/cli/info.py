@@ -64,7 +64,13 @@ def _safetensors(file: Path) -> dict[str, Any]:
         "numbers": sum(entry.count for entry in header.tensors.values()),
         "dtypes": dict(dtypes),
     }
-    return found | (header.studio or _official(file))
+    return found | (_counted(header.studio) or _official(file))
+
+
+def _counted(written: dict[str, Any]) -> dict[str, Any]:
+    """Of the prompts of a features file, which may be many, how many there are."""
+    features = written.get("features")
+    return {**written, "features": {**features, "prompts": len(features["prompts"])}} if features else written
 
 
 def _official(file: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from genstudio.cli.bench import bench
 from genstudio.cli.compare import compare
 from genstudio.cli.doctor import doctor
 from genstudio.cli.eval_fid import eval_fid
+from genstudio.cli.features import features
 from genstudio.cli.info import info
 from genstudio.cli.models import models
 from genstudio.cli.reconstruct import reconstruct
@@ -38,6 +39,7 @@ app.command("eval-fid")(eval_fid)
 app.command()(compare)
 app.command()(bench)
 app.command()(train)
+app.command()(features)
 app.add_typer(models, name="models")
 app.command()(reconstruct)
 app.command()(info)

@@ -7,6 +7,7 @@ import typer
 from genstudio_kernels.select import Kernels
 
 from genstudio.cli.complete import model_names
+from genstudio.samplers.accelerators import ACCELERATORS
 
 Model = Annotated[
     str | None,
@@ -15,6 +16,26 @@ Model = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but the result.")]
+
+PromptText = Annotated[
+    list[str] | None, typer.Option("-p", "--prompt", help="What a picture shows. Repeatable.")
+]
+PromptFile = Annotated[
+    Path | None, typer.Option("--prompts", help='One prompt a line, or JSON lines of {"prompt": ...}.')
+]
+Negative = Annotated[
+    str | None, typer.Option("--negative", help="What to steer away from, in place of no text.")
+]
+FeatureSource = Annotated[
+    Path | None, typer.Option("--features", help="Features of prompts, by `genstudio features`.")
+]
+# Shown as soon as there is one that somebody could name.
+Accel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accel", help="NAME or NAME:key=value,...; see `models --accel`.", hidden=not ACCELERATORS
+    ),
+]
 
 Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]

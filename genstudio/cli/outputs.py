@@ -21,6 +21,7 @@ from genstudio.media.grid import grid
 from genstudio.media.png import save_png, to_image
 from genstudio.processes import Processes
 from genstudio.request import Request, Wanted, spec
+from genstudio.text.prompts import slug
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,6 +108,7 @@ class Outputs:
                 "file": str(path),
                 "label": picture.wanted.label,
                 "class": picture.name,
+                **({"prompt": picture.wanted.prompt} if picture.wanted.prompt is not None else {}),
                 "seed": picture.wanted.seed,
                 **({"animation": str(self.moving[picture.position])} if self.animate else {}),
                 **({"selection": picture.choice.facts()} if picture.choice else {}),
@@ -174,14 +176,20 @@ def watched(
 
 
 def _name(wanted: Wanted) -> str:
-    label = NO_CLASS if wanted.label is None else f"{wanted.label:03d}"
-    return f"{label}-{wanted.seed:06d}"
+    match wanted.subject:
+        case int(label):
+            subject = f"{label:03d}"
+        case str(prompt):
+            subject = slug(prompt)
+        case None:
+            subject = NO_CLASS
+    return f"{subject}-{wanted.seed:06d}"
 
 
 def _columns(pictures: Iterable[Wanted]) -> int:
-    """One class per row where every class has the same number of pictures, else about a square."""
-    labels = [wanted.label for wanted in pictures]
-    each, rest = divmod(len(labels), len(set(labels)))
+    """One class or prompt per row where all have the same number of pictures, else about a square."""
+    subjects = [wanted.subject for wanted in pictures]
+    each, rest = divmod(len(subjects), len(set(subjects)))
     if rest == 0 and 1 < each <= 16:
         return each
-    return math.ceil(math.sqrt(len(labels)))
+    return math.ceil(math.sqrt(len(subjects)))

@@ -12,8 +12,6 @@ from importlib import import_module
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, cast, get_args
 
-from pydantic import TypeAdapter, ValidationError
-
 from genstudio.errors import GenstudioError
 from genstudio.samplers.exactness import Exactness, weakest
 from genstudio.samplers.recipe import Recipe
@@ -116,6 +114,8 @@ def _kind(name: str) -> "type[Accelerator]":
 
 
 def _made(kind: "type[Accelerator]", given: Mapping[str, str]) -> Accelerator:
+    from pydantic import TypeAdapter, ValidationError  # the options of every --help need the table alone
+
     known = [field.name for field in fields(cast("type[DataclassInstance]", kind))]
     if unknown := [key for key in given if key not in known]:
         hint = f"Its settings are: {', '.join(known)}." if known else "It has none."

@@ -31,7 +31,7 @@ class Prompts(NamedTuple):
     features: Source | None = None
 
     @property
-    def all(self) -> tuple[str, ...]:
+    def texts(self) -> tuple[str, ...]:
         """Every different text that has to be read."""
         return tuple(dict.fromkeys([*self.prompts, *([self.negative] if self.negative is not None else [])]))
 
@@ -42,11 +42,13 @@ def choose_prompts(
     file: Path | str | None = None,
     features: Path | str | None = None,
     negative: str | None = None,
+    classes: object = None,
 ) -> Prompts | None:
     """What the flags mean for a release; None for one that is made from classes.
 
     A features file alone means all of its prompts. Raises GenstudioError where the release reads no text, or
-    reads it and gets none; for prompts of which nothing can be read, and for features that do not fit.
+    reads it and gets none, or `classes`; for prompts of which nothing can be read, and for features that do
+    not fit.
     """
     given = bool(prompts) or file is not None or features is not None or negative is not None
     if release.caption is None:
@@ -56,6 +58,10 @@ def choose_prompts(
                 "Give -c CLASS, or choose a model that reads prompts: genstudio models.",
             )
         return None
+    if classes is not None:
+        raise GenstudioError(
+            f"{release.name} makes pictures from text; it knows no classes.", "Give -p 'a red bird'."
+        )
     texts = (*prompts, *(read_prompts(Path(file)) if file is not None else ()))
     if features is not None:
         return _stored(release, texts, Path(features), negative)
@@ -67,7 +73,7 @@ def choose_prompts(
     if release.text is None:
         raise GenstudioError(f"{release.name} names no text encoder.", f"Give --features FILE. {PICK}")
     chosen = Prompts(texts, negative)
-    for text in chosen.all:
+    for text in chosen.texts:
         cleaned(text, release.text.cleaning)
     return chosen
 
@@ -93,10 +99,10 @@ def read_prompts(path: Path) -> tuple[str, ...]:
     return tuple(line for _, line in lines)
 
 
-def unread_words(release: Release, prompts: Prompts) -> dict[str, tuple[str, ...]]:
+def unread_words(release: Release, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
     """Words that the model's cleaning takes out of prompts, by prompt: a user has to hear of them."""
     rule = release.text.cleaning if release.text else "none"
-    dropped = {text: lost(text, cleaned(text, rule)) for text in prompts.all}
+    dropped = {text: lost(text, cleaned(text, rule)) for text in texts}
     return {text: words for text, words in dropped.items() if words}
 
 
@@ -113,7 +119,7 @@ def _stored(release: Release, texts: Sequence[str], path: Path, negative: str | 
     file = FeatureFile.read(path)
     file.check(release)
     chosen = Prompts(tuple(texts) or tuple(one for one in file.stored if one != negative), negative, source)
-    for text in chosen.all:
+    for text in chosen.texts:
         if text not in file.stored:
             near = get_close_matches(text, file.stored, n=1)
             hint = f"It has {near[0]!r}." if near else "Add it to the prompts and run genstudio features."

@@ -6,7 +6,7 @@ beside the generator's while pictures are made. Shapes: B pictures, T slots, t t
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -15,21 +15,12 @@ from genstudio.files import Source
 from genstudio.releases.release import Release
 from genstudio.request import Request
 from genstudio.runtime import Runtime
+from genstudio.samplers.values import Given
 from genstudio.text.encoding import each
 from genstudio.text.features import FeatureFile, Making
 from genstudio.text.t5 import open_t5
 
 TOGETHER: Final = 8  # prompts in one call of the encoder
-
-
-class Read(NamedTuple):
-    """Features [B,T,E] and their open rows [B,T], padding first and zero; the same of what they are steered
-    away from, where the request says so."""
-
-    text_BTE: Tensor
-    open_BT: Tensor
-    negative_BTE: Tensor | None = None
-    negative_BT: Tensor | None = None
 
 
 class Reader:
@@ -41,17 +32,20 @@ class Reader:
         self._known: dict[str, Tensor] = {}
         self._files: dict[Source, FeatureFile] = {}
 
-    def read(self, request: Request, positions: Sequence[int]) -> Read:
-        """Features for the pictures at these positions of a request, on the runtime's device.
+    def given(self, request: Request, positions: Sequence[int]) -> Given:
+        """What the pictures at these positions of a request are made from: features [B,T,E] and their open
+        rows [B,T], padding first and zero; the same of what they are steered away from, if the request says.
 
         Raises GenstudioError for prompts that cannot be read, for features that do not fit the release or are
         gone, and (exit code 3) where the encoder is not here.
         """
         rows = self._rows(request)
         text_BTE, open_BT = self._padded([rows(request.pictures[at].prompt or "") for at in positions])
+        given = Given(text=text_BTE, open_BT=open_BT)
         if request.negative is None:
-            return Read(text_BTE, open_BT)
-        return Read(text_BTE, open_BT, *self._padded([rows(request.negative)] * len(positions)))
+            return given
+        negative_BTE, negative_BT = self._padded([rows(request.negative)] * len(positions))
+        return given._replace(negative=negative_BTE, negative_BT=negative_BT)
 
     @property
     def digests(self) -> dict[str, str]:
@@ -62,8 +56,7 @@ class Reader:
         """What gives features [t,E] of a prompt of the request."""
         if request.features is not None:
             return self._file(request.features).rows
-        texts = dict.fromkeys([*(one.prompt for one in request.pictures), request.negative])
-        self._encode([text for text in texts if text is not None and text not in self._known])
+        self._encode([text for text in request.texts if text not in self._known])
         return self._known.__getitem__
 
     def _file(self, source: Source) -> FeatureFile:

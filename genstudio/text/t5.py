@@ -104,11 +104,14 @@ def open_t5(release: Release, runtime: Runtime, encoder: str | None = None) -> T
     return opened
 
 
-def open_tokens(release: Release) -> Tokens:
-    """The tokenizer of the encoder that a release reads, without any weights."""
+def open_tokens(release: Release, encoder: str | None = None) -> Tokens:
+    """The tokenizer of the encoder that a release reads, or of another place, without any weights.
+
+    Raises GenstudioError as `find_encoder` does.
+    """
     part, caption = release.text, release.caption
     assert part is not None and caption is not None
-    return Tokens(find_encoder(part.encoder), part.cleaning, caption.slots)
+    return Tokens(find_encoder(encoder or part.encoder), part.cleaning, caption.slots)
 
 
 def _load(folder: Path, dtype: torch.dtype) -> Any:

@@ -204,11 +204,11 @@ def test_ctrl_c_keeps_what_was_finished(
 ) -> None:
     decode, decoded = Studio.decode, []
 
-    def interrupted(self: Studio, codes: object, sampling: object) -> object:
+    def interrupted(self: Studio, codes: object, sampling: object, side: object) -> object:
         if len(decoded) == 2:
             raise KeyboardInterrupt
         decoded.append(codes)
-        return decode(self, codes, sampling)
+        return decode(self, codes, sampling, side)
 
     monkeypatch.setattr(Studio, "decode", interrupted)
     ran = genstudio("sample", tiny_var, "-n", "9", "--batch", "3", "-o", tmp_path)
@@ -218,7 +218,7 @@ def test_ctrl_c_keeps_what_was_finished(
 
 
 def test_too_little_memory_is_told(tiny_var: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def greedy(self: Studio, codes: object, sampling: object) -> object:
+    def greedy(self: Studio, codes: object, sampling: object, side: object) -> object:
         raise MemoryError
 
     monkeypatch.setattr(Studio, "decode", greedy)
