@@ -17,11 +17,14 @@ from genstudio.cli.options import (
     Cfg,
     Device,
     Dtype,
+    FeatureSource,
     Heat,
     Json,
     Judge,
     KernelChoice,
     MaxMemory,
+    Negative,
+    PromptFile,
     Quiet,
     Smooth,
     Steps,
@@ -62,6 +65,9 @@ def eval_fid(
     num: Count = None,
     seed: Seed = None,
     labels: LabelRule = None,
+    prompts: PromptFile = None,
+    negative: Negative = None,
+    features: FeatureSource = None,
     cfg: Cfg = None,
     top_k: TopK = None,
     top_p: TopP = None,
@@ -100,27 +106,14 @@ def eval_fid(
     from genstudio.cli import scoring
     from genstudio.evaluation.plan import LABELS
 
-    asked = {
-        "samples": num,
-        "seed": seed,
-        "labels": _one_of(labels, LABELS, "--labels"),
-        "extractor": extractor,
-        "reference": reference,
-        "metrics": scoring.metrics(metrics),
-        "batch": batch,
-    }
-    fields = {
-        "cfg": cfg,
-        "top_k": top_k,
-        "top_p": top_p,
-        "temperature": temperature,
-        "steps": steps,
-        "smooth": smooth,
-    }
+    rule = _one_of(labels, LABELS, "--labels")
+    against = {"extractor": extractor, "reference": reference, "metrics": scoring.metrics(metrics)}
+    recipe = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature}
     wanted = scoring.Wanted(
-        asked=asked,
-        fields=fields,
+        asked={"samples": num, "seed": seed, "labels": rule, "batch": batch, **against},
+        fields={**recipe, "steps": steps, "smooth": smooth},
         choosing={"best_of": best_of, "accept": accept, "judge": judge},
+        texts={"prompts": prompts, "features": features, "negative": negative},
         machine={"device": device, "dtype": dtype, "kernels": kernels},
         max_memory=max_memory,
         feature_weights=feature_weights,

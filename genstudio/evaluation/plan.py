@@ -5,12 +5,15 @@ number depends on stands in the plan, and `deviations` says where it differs fro
 """
 
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any, get_args
 
 from genstudio.errors import GenstudioError
+from genstudio.files import Source
 from genstudio.releases.release import Labels, Metric, Protocol, Release, Suite
 from genstudio.samplers.recipe import Recipe
 from genstudio.selection import Selection
+from genstudio.text.prompts import Prompts, choose_prompts
 
 METRICS: dict[Metric, str] = {
     "fid": "Frechet distance",
@@ -25,7 +28,8 @@ LABELS: tuple[Labels, ...] = get_args(Labels)
 INCEPTION = "inception-v3-compat"
 KEEPING: tuple[Metric, ...] = ("kid", "pr", "dc")  # these compare pictures with pictures, not their moments
 BATCH = 100
-UNPUBLISHED = ("source", "batch", "seed", "recipe", "selection")  # no protocol's, or told in other words
+# No protocol's, or told in other words.
+UNPUBLISHED = ("source", "batch", "seed", "recipe", "selection", "prompts", "features", "negative")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,8 @@ class Plan:
     `source` is a model's name or folder, a folder of pictures or an .npz of samples; `recipe` is None for
     pictures that exist already. `metrics` None means whatever extractor and reference allow. `reference` None
     means that nothing is compared: statistics alone are wanted. `side` is what a model's pictures are resized
-    to before they become levels; None leaves them as they are made.
+    to before they become levels; None leaves them as they are made. Pictures from text show `prompts`, or all
+    those of `features`, in turn, and are steered away from `negative`.
     """
 
     source: str
@@ -50,6 +55,17 @@ class Plan:
     suite: Suite = "torch-fidelity"
     metrics: tuple[Metric, ...] | None = None
     side: int | None = None
+    prompts: Source | None = None
+    features: Source | None = None
+    negative: str | None = None
+
+    def texts(self, release: Release) -> Prompts | None:
+        """What the pictures of a release show; None where it is made from classes.
+
+        Raises GenstudioError where files changed since they were asked for, and as `choose_prompts` does.
+        """
+        file, features = _found("prompts", self.prompts), _found("features", self.features)
+        return choose_prompts(release, file=file, features=features, negative=self.negative)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -87,6 +103,8 @@ def deviations(plan: Plan, release: Release) -> list[str]:
     said = []
     if plan.selection is not None:
         said.append(f"selection: {plan.selection.describe()}")
+    if plan.negative is not None:
+        said.append(f"away from {plan.negative!r}")
     if plan.recipe is not None and plan.recipe != release.recipe:
         said.append(f"recipe: {plan.recipe.describe()}, not {release.recipe.describe()}")
     if release.protocol is None:
@@ -116,3 +134,7 @@ def _said(plan: Plan, name: str) -> str:
     if isinstance(value, tuple):
         return " ".join(value)
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _found(flag: str, source: Source | None) -> Path | None:
+    return None if source is None else source.found(f"Say where it is: --{flag} FILE.")

@@ -7,7 +7,7 @@ Shapes: N pictures of a range, C channels, H x W pixels.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -56,13 +56,17 @@ class Source(Protocol):
 
 
 class Sampled:
-    """Pictures that a model makes: picture i has seed `seed` + i, and the i-th of the plan's labels."""
+    """Pictures that a model makes: picture i has seed `seed` + i, and the i-th of the plan's labels, or its
+    i-th prompt, beginning again behind the last."""
 
     def __init__(self, studio: Studio, plan: Plan) -> None:
         assert plan.recipe is not None and plan.samples is not None
-        self.studio, self.name, self.classes = studio, studio.release.name, studio.classes
-        labels = _labels(plan, studio)
-        wanted = tuple(Wanted(label, plan.seed + i) for i, label in enumerate(labels))
+        self.studio, self.name = studio, studio.release.name
+        texts = plan.texts(studio.release)
+        self.classes = None if texts else studio.classes
+        prompts = islice(cycle(texts.prompts), plan.samples) if texts else ()
+        subjects: list[int | str] = [*prompts] if texts else [*_labels(plan, studio)]
+        wanted = tuple(Wanted.of(subject, plan.seed + i) for i, subject in enumerate(subjects))
         self.request = Request(
             model=plan.source,
             pictures=wanted,
@@ -70,6 +74,8 @@ class Sampled:
             batch=plan.batch,
             selection=plan.selection,
             side=plan.side,
+            negative=plan.negative,
+            features=plan.features,
         )
         self.identity: dict[str, Any] = {"kind": "model", **_decisive(studio.facts())}
 
@@ -87,7 +93,7 @@ class Sampled:
         facts = self.studio.facts()
         return Taken(
             pixels_NCHW=torch.stack([picture.pixels_CHW for picture in pictures]),
-            labels_N=torch.tensor([picture.wanted.label for picture in pictures]),
+            labels_N=torch.tensor([picture.wanted.label for picture in pictures]) if self.classes else None,
             specs=tuple(picture.spec(self.request, facts) for picture in pictures),
         )
 
