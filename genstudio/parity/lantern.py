@@ -108,7 +108,7 @@ def _judged(
         for setting, relaxation in enumerate(relaxations):
             queue = Queue(uniforms[setting], hold=True)
             verdict = _judge(Relaxed(relaxation, "official"), _case(proposal, case), p_NmV[case], queue)
-            results.append([*_best(verdict, retrieved), queue.read_so_far])
+            results.append([*best_path(retrieved, verdict.path_Rd), queue.read_so_far])
             laws.append(verdict.law_RV[0])
     shape = (len(p_NmV), len(relaxations), -1)
     return {
@@ -118,14 +118,13 @@ def _judged(
 
 
 def _greedy(fixture: Fixture, proposal: Proposal, relaxations: list[Relaxation], retrieved: Tensor) -> Tensor:
-    p_NmV = fixture.fed("tree_logits").softmax(-1)
-    results = [
-        _best(
-            _judge(GreedyRelaxed(relaxation), _case(proposal, case), p_mV, Queue(torch.empty(0))), retrieved
-        )
+    p_NmV, unused = fixture.fed("tree_logits").softmax(-1), Queue(torch.empty(0))
+    verdicts = [
+        _judge(GreedyRelaxed(relaxation), _case(proposal, case), p_mV, unused)
         for case, p_mV in enumerate(p_NmV)
         for relaxation in relaxations
     ]
+    results = [best_path(retrieved, verdict.path_Rd) for verdict in verdicts]
     return torch.tensor(results).view(len(p_NmV), len(relaxations), 2)
 
 
@@ -142,10 +141,10 @@ def _case(proposal: Proposal, case: int) -> Proposal:
     return Proposal(proposal.ids_Rm[one], proposal.tree, q_RmV)
 
 
-def _best(verdict: Verdict, retrieved: Tensor) -> list[int]:
+def best_path(retrieved: Tensor, path_1d: Tensor) -> list[int]:
     """The first official path that goes through the last accepted node, and how many drafts were accepted."""
-    accepted = int(verdict.accepted_R)
-    last = verdict.path_Rd[0, accepted]
+    accepted = int((path_1d >= 0).sum()) - 1
+    last = path_1d[0, accepted]
     return [int((retrieved[:, accepted] == last).int().argmax()), accepted]
 
 

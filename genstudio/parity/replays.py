@@ -24,6 +24,7 @@ REPLAYS = {
     "SJD probabilistic convergence criterion": "genstudio.parity.sjd:replay_criterion",
     "SJD (speculative Jacobi decoding) full run": "genstudio.parity.sjd:replay_run",
     "LANTERN / LANTERN++ relaxed acceptance": "genstudio.parity.lantern:replay_acceptance",
+    "LANTERN and LANTERN++ full": "genstudio.parity.lantern_run:replay_run",
     "NAR image": "genstudio.parity.nar:replay",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Metrics": "genstudio.parity.metrics:replay",

@@ -28,6 +28,7 @@ FOLDERS = [
     "sjd-criterion",
     "sjd-run",
     "lantern-accept",
+    "lantern-run",
 ]
 
 

@@ -87,7 +87,12 @@ class Speculative:
 
 
 def acceptance(p_RmV: Tensor, proposal: Proposal) -> Tensor:
-    """min(1, p(x) / q(x)) of every draft of a window [R, m]: 1 at the root, 0 where a draft is absent."""
+    """min(1, p(x) / q(x)) of every draft of a window [R, m]: 1 at the root, 0 where a draft is absent.
+
+    Raises ValueError for a tree with branches.
+    """
+    if proposal.tree.fan > 1:
+        raise ValueError("A window has no branches: judge a tree by another rule.")
     id_Rm1 = proposal.ids_Rm.clamp(min=0)[..., None]
     ratio_Rm = p_RmV[:, :-1].gather(2, id_Rm1[:, 1:])[..., 0]
     if proposal.q_RmV is not None:

@@ -88,15 +88,20 @@ class SpeculativeWalk:
         if state.done >= state.plain.guided:
             drop_null_rows(state.plain)
         job = state.plain.job
-        standing = Standing(job.seed_B, state.made_B, torch.full_like(state.made_B, state.passes))
-        now = Round(standing, state.ids_BN, tuple(state.known), state.end, job.draws)
-        proposal = _bounded(self.proposer.propose(state.memory, now), standing, state.end)
+        standing, proposal = self.draft(state)
         hidden_RmD, p_BmV = self._look(state, proposal)
         verdict = self.judge.judge(p_BmV, proposal, job.draws, standing)
         self._commit(state, verdict)
         self._emit(state, proposal, verdict)
         self.proposer.learn(state.memory, Seen(hidden_RmD, p_BmV, proposal, verdict))
         _tell(job, proposal, verdict)
+
+    def draft(self, state: SpeculativeState) -> tuple[Standing, Proposal]:
+        """Where the pictures stand, and drafts for the places behind."""
+        job = state.plain.job
+        standing = Standing(job.seed_B, state.made_B, torch.full_like(state.made_B, state.passes))
+        now = Round(standing, state.ids_BN, tuple(state.known), state.end, job.draws)
+        return standing, _bounded(self.proposer.propose(state.memory, now), standing, state.end)
 
     def codes(self, state: SpeculativeState) -> Codes:
         """The ids [B,L], and which of them are known."""
@@ -189,5 +194,6 @@ def _forced(p_BmV: Tensor, code_Bm: Tensor, plain: SequenceState) -> Tensor:
 def _tell(job: Job, proposal: Proposal, verdict: Verdict) -> None:
     if job.trace is not None:
         job.trace("drafts", proposal.ids_Rm)
+        job.trace("parents", proposal.tree.parent_Rm)
         job.trace("path", verdict.path_Rd)
         job.trace("law", verdict.law_RV)

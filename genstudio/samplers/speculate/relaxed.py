@@ -74,7 +74,8 @@ class _Test(NamedTuple):
 class Relaxed:
     """Walks down a tree; at every node its children are tested one after the other.
 
-    Chosen drafts (q is None) are those of LANTERN's dynamic tree, drawn ones those of LANTERN++'s static one.
+    Chosen drafts (q is None) are those of LANTERN's dynamic tree; drawn ones, which have to be drawn without
+    replacement, those of LANTERN++'s static one.
     """
 
     relaxation: Relaxation

@@ -15,7 +15,7 @@ from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.samplers.speculate.proposal import Judge, Proposal, Standing, Verdict
 from genstudio.samplers.speculate.tree import chains
 
-STEPS = 45
+STEPS = 32
 TOP = 1 - 1e-13  # the largest uniform: what passes with it passes always
 
 

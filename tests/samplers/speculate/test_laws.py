@@ -75,6 +75,11 @@ def test_a_residual_filtered_again_by_top_p_is_wrong_and_labelled_so() -> None:
     assert Speculative(official[:1]).exactness == Speculative().exactness == Exactness.SAME_DISTRIBUTION
 
 
+def test_a_tree_with_branches_is_no_window() -> None:
+    with pytest.raises(ValueError, match="no branches"):
+        emitted_law(Speculative(), random_law(8, 0), *chosen([1, 2]))
+
+
 @pytest.mark.parametrize("k", [1, 2, 4])
 @pytest.mark.parametrize("seed", SEEDS)
 def test_k_drawn_drafts_judged_by_spectr(k: int, seed: int) -> None:
