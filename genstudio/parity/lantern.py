@@ -47,15 +47,15 @@ def replay_acceptance(fixture: Fixture) -> dict[str, Tensor]:
     }
 
 
+def lantern_filters(settings: dict[str, Any]) -> tuple[Filter, ...]:
+    """Temperature, top-p, top-k, in this order, as far as they are on."""
+    chosen: list[Filter] = [Temperature(settings["temperature"])] if settings["temperature"] != 1 else []
+    chosen += [TopP(settings["top_p"])] if settings["top_p"] < 1 else []
+    return (*chosen, *([TopK(settings["top_k"])] if settings["top_k"] else []))
+
+
 def _law(logits: Tensor, config: dict[str, Any]) -> Tensor:
-    """Probabilities after LANTERN's filters: top-p before top-k."""
-    settings = config["logits_processor"]
-    chosen: tuple[Filter, ...] = (
-        Temperature(settings["temperature"]),
-        TopP(settings["top_p"]),
-        TopK(settings["top_k"]),
-    )
-    return filters.apply(chosen, logits).softmax(-1)
+    return filters.apply(lantern_filters(config["logits_processor"]), logits).softmax(-1)
 
 
 def _roomy(tree: DraftTree) -> DraftTree:

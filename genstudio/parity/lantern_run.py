@@ -17,13 +17,13 @@ from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.generators.drafter import Drafter
 from genstudio.generators.llamagen import LlamaGen
 from genstudio.parity.fixture import Fixture
-from genstudio.parity.lantern import best_path
+from genstudio.parity.lantern import best_path, lantern_filters
 from genstudio.releases.rename import Table, from_official
 from genstudio.releases.table_lantern import converted_llamagen_table, drafter_table
 from genstudio.releases.weights import fill
 from genstudio.samplers.draws import Use
 from genstudio.samplers.guidance import Guidance
-from genstudio.samplers.recipe import Filter, Recipe, Temperature, TopK, TopP
+from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.recorded import Queue, RecordedDraws
 from genstudio.samplers.speculate.eagle import Eagle
 from genstudio.samplers.speculate.eagle_trees import DynamicEagle, StaticEagle
@@ -64,7 +64,7 @@ def _run(fixture: Fixture, name: str, proposer: Eagle, delta: float) -> dict[str
     accepts = Queue(fixture.fed(f"u_accept_{name}"), hold=True)
     draws = RecordedDraws({Use.TOKEN: picks, Use.DRAFT: picks, Use.RESIDUAL: picks, Use.ACCEPT: accepts})
     heard = _Heard()
-    recipe = Recipe(guidance=Guidance(cfg=float(settings["cfg"])), filters=_filters(settings))
+    recipe = Recipe(guidance=Guidance(cfg=float(settings["cfg"])), filters=lantern_filters(settings))
     given = Given(text=fixture.fed("t5_features"), open_BT=fixture.fed("t5_mask"))
     job = Job(given, torch.zeros(1).long(), recipe, draws, _cache(target.config), trace=heard)
     ids_BL = _first_codes(SpeculativeWalk(target, proposer, judge), job, settings["max_length"])
@@ -105,13 +105,6 @@ def _first_codes(walk: SpeculativeWalk, job: Job, length: int) -> Tensor:
         walk.advance(state)
     walk.draft(state)
     return walk.codes(state).data[0][:, :length]
-
-
-def _filters(settings: dict[str, Any]) -> tuple[Filter, ...]:
-    """Temperature, top-p, top-k, in this order."""
-    chosen: list[Filter] = [Temperature(settings["temperature"])] if settings["temperature"] != 1 else []
-    chosen += [TopP(settings["top_p"])] if settings["top_p"] < 1 else []
-    return (*chosen, *([TopK(settings["top_k"])] if settings["top_k"] else []))
 
 
 def _target(fixture: Fixture) -> LlamaGen:
