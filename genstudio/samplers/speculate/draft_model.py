@@ -17,7 +17,7 @@ from genstudio.cache.protocol import Cache
 from genstudio.samplers.draws import Use
 from genstudio.samplers.picks import guided_logits, law
 from genstudio.samplers.sequence import Trunk
-from genstudio.samplers.speculate.laws import weights_at
+from genstudio.samplers.speculate.laws import Units
 from genstudio.samplers.speculate.proposal import Proposal
 from genstudio.samplers.speculate.proposers import Round, Seen
 from genstudio.samplers.speculate.tree import chains
@@ -33,6 +33,7 @@ class Drafting:
     job: Job
     cond: Cond
     cache: Cache
+    units: Units
     read: list[int] | None = None
 
 
@@ -59,7 +60,8 @@ class DraftModel:
         null = len(cond.start_RTD) > job.batch
         own = self.trunk.condition(job.given, null=null)
         room = self.trunk.order.slots + self.nodes
-        return Drafting(job, own, self.cache(len(own.start_RTD), room, 0))
+        cache = self.cache(len(own.start_RTD), room, 0)
+        return Drafting(job, own, cache, Units.of(self.trunk.order, job))
 
     def propose(self, memory: Drafting, now: Round) -> Proposal:
         """Draw every chain code by code (DRAFT: code, chain)."""
@@ -91,7 +93,7 @@ class DraftModel:
     def _catch_up(self, memory: Drafting, now: Round) -> Tensor:
         """Feed what became known since, in front of all the condition; the law behind it [B, V]."""
         total, made_B = self.trunk.order.codes, now.standing.made_R
-        first = self._first_slots if memory.read is None else 0
+        first = int(memory.units.slot_L[0]) + 1 if memory.read is None else 0
         read = memory.read or [0] * len(now.known)
         wanted = [min(known, total - 1) for known in now.known]  # the last code is never fed
         new = [there - before for there, before in zip(wanted, read, strict=True)]
@@ -99,7 +101,7 @@ class DraftModel:
         code_Bn = torch.tensor(read, device=made_B.device)[:, None] + place_n
         x_RnD = self.trunk.embed(memory.cond.spread(now.ids_BN.gather(1, code_Bn)))
         open_Rn = None
-        at_Bn = self._slots(code_Bn + 1)
+        at_Bn = memory.units.slots(code_Bn + 1)
         if first:
             x_RnD = torch.cat([memory.cond.start_RTD, x_RnD], dim=1)
             open_Rn = memory.cond.open_through(x_RnD.shape[1])
@@ -117,27 +119,16 @@ class DraftModel:
     def _step(self, fork: Drafting, ids_N1: Tensor, code_N1: Tensor) -> Tensor:
         """Feed one more code of every chain; the law behind it [B K, V]."""
         x_R1D = self.trunk.embed(fork.cond.spread(ids_N1))
-        feed = Feed(fork.cond.spread(self._slots(code_N1 + 1)))
+        feed = Feed(fork.cond.spread(fork.units.slots(code_N1 + 1)))
         h_R1D = self.trunk.forward(x_R1D, feed, fork.cond, fork.cache)
         fork.cache.commit(1)
         return self._law(fork, h_R1D, code_N1 + 1)
 
     def _law(self, drafting: Drafting, h_R1D: Tensor, code_N1: Tensor) -> Tensor:
         job = drafting.job
-        weight = weights_at(job, self.trunk.order.units(), code_N1)
+        weight = drafting.units.weights(code_N1)
         logits_N1V = guided_logits(self.trunk, h_R1D, drafting.cond, weight, job._replace(trace=None))
         return law(logits_N1V[:, 0], job.recipe)
-
-    @property
-    def _first_slots(self) -> int:
-        """Slots up to the one that makes the first code."""
-        return self.trunk.order.units()[0].fed.stop
-
-    def _slots(self, code_Bn: Tensor) -> Tensor:
-        """The slots that make codes; for codes behind the last one, that of the last."""
-        slots = [unit.fed.stop - 1 for unit in self.trunk.order.units()]
-        slot_L = torch.tensor(slots, device=code_Bn.device)
-        return slot_L[code_Bn.clamp(max=len(slots) - 1)]
 
 
 def _forked(drafting: Drafting, count: int) -> Drafting:

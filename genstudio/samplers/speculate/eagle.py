@@ -21,7 +21,7 @@ from genstudio.generators.drafter import Drafter
 from genstudio.samplers import filters
 from genstudio.samplers.picks import guided_logits
 from genstudio.samplers.sequence import Trunk
-from genstudio.samplers.speculate.laws import weights_at
+from genstudio.samplers.speculate.laws import Units
 from genstudio.samplers.speculate.proposal import Proposal
 from genstudio.samplers.speculate.proposers import Round, Seen
 from genstudio.samplers.values import Causal, Cond, Dense, Feed, Mask
@@ -45,6 +45,7 @@ class Reading:
     job: Job
     cond: Cond
     cache: Cache
+    units: Units
     read_B: Tensor
     features_RnC: Tensor | None = None
 
@@ -84,7 +85,8 @@ class Eagle(ABC):
     def start(self, job: Job, cond: Cond) -> Reading:
         room = self.target.order.slots + 1 + self.fed
         cache = self.cache(len(cond.start_RTD), room, 0)
-        return Reading(job, cond, cache, torch.zeros_like(job.seed_B))
+        units = Units.of(self.target.order, job)
+        return Reading(job, cond, cache, units, torch.zeros_like(job.seed_B))
 
     def propose(self, memory: Reading, now: Round) -> Proposal:
         """Read the codes that are new, then draft."""
@@ -137,7 +139,7 @@ class Eagle(ABC):
 
     def log_law(self, memory: Reading, feature_RnC: Tensor, code_Bn: Tensor) -> Tensor:
         """log q behind slots with these features [B,n,V]; `code_Bn` are the codes that they make."""
-        weight = weights_at(memory.job, self.target.order.units(), code_Bn)
+        weight = memory.units.weights(code_Bn)
         job = memory.job._replace(trace=None)
         logits_BnV = guided_logits(_Head(self.target.head), feature_RnC, memory.cond, weight, job)
         return filters.apply(job.recipe.filters, logits_BnV).log_softmax(-1)

@@ -1,15 +1,15 @@
 """Laws as rows of probabilities: reading one of many, drawing behind many, what one leaves of another.
 
-Shapes: R rows (pictures), m nodes, V codes.
+Shapes: R rows (pictures), m nodes, L codes of a picture, V codes of a table.
 """
 
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from genstudio.samplers.draws import At, Draws, Use
-from genstudio.samplers.values import Unit
+from genstudio.samplers.values import Order
 from genstudio.samplers.walk import Job
 
 
@@ -37,11 +37,27 @@ def remainder(p_RV: Tensor, q_RV: Tensor) -> Tensor:
     return normalised((p_RV - q_RV).clamp(min=0), p_RV)
 
 
-def weights_at(job: Job, units: Sequence[Unit], code_Rm: Tensor) -> float | Tensor:
-    """The weight of guidance of every code [R,m,1], codes behind the last unit counted as its own; a number
-    where all units have the same."""
-    weights = [job.weight(unit) for unit in units]
-    if len(set(weights)) == 1:
-        return weights[0]
-    weight_L = torch.tensor(weights, dtype=torch.float64, device=code_Rm.device)
-    return weight_L[code_Rm.clamp(max=len(weights) - 1)][..., None]
+class Units(NamedTuple):
+    """What a loop asks of every code of a picture again and again, said once: the slot that makes it, and the
+    weight of its guidance (a number where all have the same)."""
+
+    slot_L: Tensor
+    weight_L: Tensor | float
+
+    @staticmethod
+    def of(order: Order, job: Job) -> "Units":
+        units, device = order.units(), job.seed_B.device
+        weights = [job.weight(unit) for unit in units]
+        same = len(set(weights)) == 1
+        weight_L = weights[0] if same else torch.tensor(weights, dtype=torch.float64, device=device)
+        return Units(torch.tensor([unit.fed.stop - 1 for unit in units], device=device), weight_L)
+
+    def slots(self, code_Rm: Tensor) -> Tensor:
+        """The slots that make these codes; for codes behind the last one, that of the last."""
+        return self.slot_L[code_Rm.clamp(max=len(self.slot_L) - 1)]
+
+    def weights(self, code_Rm: Tensor) -> float | Tensor:
+        """The weight of guidance behind every slot, [R,m,1] where they differ."""
+        if not isinstance(self.weight_L, Tensor):
+            return self.weight_L
+        return self.weight_L[code_Rm.clamp(max=len(self.weight_L) - 1)][..., None]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from genstudio.samplers.picks import guided_logits, law
 from genstudio.samplers.sequence import SequenceState, SequenceWalk, Trunk, drop_null_rows
-from genstudio.samplers.speculate.laws import weights_at
+from genstudio.samplers.speculate.laws import Units
 from genstudio.samplers.speculate.proposal import Judge, Proposal, Standing, Verdict
 from genstudio.samplers.speculate.proposers import Proposer, Round, Seen
 from genstudio.samplers.values import Codes, Dense, Feed, Mask
@@ -34,6 +34,7 @@ class SpeculativeState:
 
     plain: SequenceState
     memory: Any
+    units: Units
     ids_BN: Tensor
     made_B: Tensor
     known: list[int]
@@ -65,7 +66,6 @@ class SpeculativeWalk:
     def __init__(self, trunk: Trunk, proposer: Proposer, judge: Judge) -> None:
         self.trunk, self.proposer, self.judge = trunk, proposer, judge
         self.plain = SequenceWalk(trunk)
-        self.slots = [unit.fed.stop - 1 for unit in trunk.order.units()]
 
     @property
     def total(self) -> int:
@@ -79,7 +79,8 @@ class SpeculativeWalk:
         memory = self.proposer.start(job, plain.cond)
         ids_BN = F.pad(plain.ids_BL, (0, nodes + 1))
         made_B = torch.full_like(job.seed_B, plain.unit)
-        return SpeculativeState(plain, memory, ids_BN, made_B, [plain.unit] * job.batch)
+        units = Units.of(self.trunk.order, job)
+        return SpeculativeState(plain, memory, units, ids_BN, made_B, [plain.unit] * job.batch)
 
     def advance(self, state: SpeculativeState) -> None:
         """The first code by the plain walk, then a round."""
@@ -133,11 +134,10 @@ class SpeculativeWalk:
         """Features [R,m,D] and laws [B,m,V] behind every node, from one pass of the network."""
         plain, cond = state.plain, state.plain.cond
         code_Bm = (state.made_B[:, None] + proposal.tree.level_Rm).clamp(max=self.total - 1)
-        slot_L = torch.tensor(self.slots, device=code_Bm.device)
-        feed = Feed(cond.spread(slot_L[code_Bm]), _mask(proposal, cond.start_RTD.shape[0]))
+        feed = Feed(cond.spread(state.units.slots(code_Bm)), _mask(proposal, cond.start_RTD.shape[0]))
         x_RmD = self.trunk.embed(cond.spread(proposal.ids_Rm.clamp(min=0)))
         h_RmD = self.trunk.forward(x_RmD, feed, cond, plain.cache)
-        weight = weights_at(plain.job, plain.units, code_Bm)
+        weight = state.units.weights(code_Bm)
         p_BmV = law(guided_logits(self.trunk, h_RmD, cond, weight, plain.job), plain.job.recipe)
         return h_RmD, _forced(p_BmV, code_Bm, plain)
 
