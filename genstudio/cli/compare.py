@@ -15,8 +15,19 @@ import typer
 
 from genstudio.cli.complete import model_names
 from genstudio.cli.console import Meter, emit, note
-from genstudio.cli.options import Device, Dtype, Json, Judge, KernelChoice, Quiet
+from genstudio.cli.options import (
+    Device,
+    Dtype,
+    FeatureSource,
+    Json,
+    Judge,
+    KernelChoice,
+    Negative,
+    PromptFile,
+    Quiet,
+)
 from genstudio.cli.table import show_table
+from genstudio.cli.texts import check_plan, plan_texts
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
@@ -54,6 +65,9 @@ def compare(
     num: Count = 2_000,
     seed: Seed = 0,
     batch: Batch = 100,
+    prompts: PromptFile = None,
+    negative: Negative = None,
+    features: FeatureSource = None,
     match: Match = None,
     extractor: Features = None,
     feature_weights: Weights = None,
@@ -85,7 +99,12 @@ def compare(
     usual = Runtime.choose(device, dtype).dtype
     chosen = settings(named, varied, usual, judge)
     asked = {"extractor": extractor, "reference": reference, "samples": num, "seed": seed, "batch": batch}
-    planned = plans(chosen, **asked)
+    shown = [
+        plan_texts(release, prompts=prompts, features=features, negative=negative) for release in releases
+    ]
+    planned = plans(chosen, **asked, **shown[0])
+    for release in releases:
+        check_plan(release, planned[0], quiet or json_)
     files = _Files(output)
     from genstudio.comparison.run import Comparison
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genstudio.cli.console import Meter, note
-from genstudio.cli.texts import check_texts
+from genstudio.cli.texts import check_plan, plan_texts
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan
             release.recipe.override(**wanted.fields),
             choose_selection(release, **wanted.choosing),
         )
-        texts = _texts(release, wanted)
+        texts = plan_texts(release, **wanted.texts, classes=wanted.asked["labels"])
         return plan_for(release, name, recipe=recipe, selection=selection, **texts, **wanted.asked)
     if given := [name for name, value in {**wanted.fields, **wanted.texts}.items() if value is not None]:
         raise GenstudioError(f"{path} is no model, so {', '.join(given)} means nothing.", "Leave it away.")
@@ -138,25 +138,6 @@ def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan
             f"There is nothing to compare {path} with.", "Give --reference: a folder, statistics, or a name."
         )
     return Plan(**{"source": str(path), "samples": None, "extractor": INCEPTION, "reference": None, **asked})
-
-
-def _texts(release: "Release", wanted: Wanted) -> dict[str, Any]:
-    """What a model from text shows, as fields of the plan."""
-    from genstudio.files import Source
-    from genstudio.text.prompts import choose_prompts
-
-    file = wanted.texts["prompts"]
-    chosen = choose_prompts(
-        release,
-        file=file,
-        features=wanted.texts["features"],
-        negative=wanted.texts["negative"],
-        classes=wanted.asked["labels"] if release.caption else None,
-    )
-    if chosen is None:
-        return {}
-    prompts = Source.of(file, "Give a file of prompts.") if file is not None else None
-    return {"prompts": prompts, "features": chosen.features, "negative": chosen.negative}
 
 
 def _opened(
@@ -170,8 +151,7 @@ def _opened(
     if release is not None:
         from genstudio.studio import Studio
 
-        if plan.features is None and (texts := plan.texts(release)):
-            check_texts(release, texts.texts, quiet)
+        check_plan(release, plan, quiet)
         studio = Studio.load(plan.source, **wanted.machine)
         source = sampled(studio, plan)
         recipe = plan.recipe.describe() if plan.recipe else ""

@@ -39,9 +39,9 @@ class Seconds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
-    """A picture for the grid: what was asked for, and the PNG in base64."""
+    """A picture for the grid: what was asked for, its class by name or its prompt, the PNG in base64."""
 
-    label: int
+    label: int | None
     name: str
     seed: int
     png: str

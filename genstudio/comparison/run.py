@@ -19,11 +19,12 @@ import torch
 
 from genstudio.comparison.point import Point, Score, Seconds, Shown, load
 from genstudio.comparison.settings import FIELDS, Setting
+from genstudio.data.labels import name_of
 from genstudio.evaluation.evaluate import Result, open_evaluation, sampled
 from genstudio.evaluation.extractor import Extractor, open_extractor
 from genstudio.evaluation.plan import Plan
 from genstudio.evaluation.reference import ReferenceStatistics, find_reference
-from genstudio.evaluation.run import LABELS, PIXELS
+from genstudio.evaluation.run import PIXELS
 from genstudio.evaluation.scores import Sample
 from genstudio.evaluation.sources import Sampled
 from genstudio.files import digest
@@ -33,6 +34,7 @@ from genstudio.measure.memory import PeakMemory
 from genstudio.media.png import to_image
 from genstudio.releases import catalogue
 from genstudio.releases.places import resolve
+from genstudio.request import Wanted
 from genstudio.runtime import Runtime
 from genstudio.studio import Studio
 
@@ -76,7 +78,7 @@ class Comparison:
             if point is not None:
                 yield Found(number, replace(point, **self._said(number), held=held[number]), made=False)
                 continue
-            studio = self._studio(self.settings[number], studio)
+            studio = self._studio(number, studio)
             point = self._point(number, studio, path, held[number], watch)
             point.save(path)
             shutil.rmtree(path.with_suffix(""))
@@ -121,11 +123,13 @@ class Comparison:
 
         return sorted(range(len(self.settings)), key=rank)
 
-    def _studio(self, setting: Setting, before: Studio | None) -> Studio:
+    def _studio(self, number: int, before: Studio | None) -> Studio:
+        setting = self.settings[number]
         if before is not None and (before.release, before.runtime.dtype) == (setting.release, setting.dtype):
             return before
         studio = Studio.load(setting.model, **{**self.machine, "dtype": setting.dtype})
-        studio.sample(n=1)  # first calls of a process set up what later ones find there
+        # First calls of a process set up what later ones find there.
+        Sampled(studio, self.plans[number]).take(range(1), lambda _: None)
         return studio
 
     def _point(self, number: int, studio: Studio, path: Path, held: dict[str, Any], watch: Watch) -> Point:
@@ -170,6 +174,7 @@ class Comparison:
             **dtype,
             "seeds": f"{plan.seed} to {plan.seed + plan.samples - 1}",
             "labels": plan.labels,
+            **plan.text_facts(),
             **({"resized_to": f"{plan.side} px"} if plan.side else {}),
             "batch": plan.batch,
             "extractor": extractor.name,
@@ -223,11 +228,15 @@ def _shown(sample: Sample, studio: Studio, plan: Plan) -> tuple[Shown, ...]:
     """The first pictures, by the seeds that were asked for."""
     first = [at for at in sample.shards.ranges if at.start < SHOWN]
     pixels_NCHW = torch.cat([sample.shards.one(at, PIXELS) for at in first])[:SHOWN]
-    labels = torch.cat([sample.shards.one(at, LABELS) for at in first]).tolist()
+    pairs = zip(Sampled(studio, plan).request.pictures, pixels_NCHW, strict=False)
     return tuple(
-        Shown(label=label, name=studio.classes[label], seed=plan.seed + i, png=_png(pixels_CHW))
-        for i, (pixels_CHW, label) in enumerate(zip(pixels_NCHW, labels, strict=False))
+        Shown(label=one.label, name=_subject(one, studio), seed=one.seed, png=_png(pixels_CHW))
+        for one, pixels_CHW in pairs
     )
+
+
+def _subject(wanted: Wanted, studio: Studio) -> str:
+    return wanted.prompt or name_of(wanted.label, studio.classes)
 
 
 def _png(pixels_CHW: torch.Tensor) -> str:

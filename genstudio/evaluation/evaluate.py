@@ -214,13 +214,7 @@ def _decisive(plan: Plan, source: Source, extractor: Extractor) -> dict[str, Any
         "recipe": plan.recipe and asdict(plan.recipe),
         "selection": plan.selection and asdict(plan.selection),
         **({"side": plan.side} if plan.side else {}),
-        **_texts(plan),
+        **plan.text_facts(),
     }
     looked = {"extractor": extractor.name, "extractor_weights": extractor.digest}
     return {"source": source.identity, "batch": plan.batch, **(made if plan.recipe else {}), **looked}
-
-
-def _texts(plan: Plan) -> dict[str, Any]:
-    """By content: files may move while a run is resumed."""
-    files = {name: file.sha256 for name in ("prompts", "features") if (file := getattr(plan, name))}
-    return files | ({"negative": plan.negative} if plan.negative is not None else {})

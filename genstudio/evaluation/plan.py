@@ -67,6 +67,11 @@ class Plan:
         file, features = _found("prompts", self.prompts), _found("features", self.features)
         return choose_prompts(release, file=file, features=features, negative=self.negative)
 
+    def text_facts(self) -> dict[str, str]:
+        """What its pictures show, by content: files may move while a run is resumed."""
+        files = {name: file.sha256 for name in ("prompts", "features") if (file := getattr(self, name))}
+        return files | ({"negative": self.negative} if self.negative is not None else {})
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return asdict(self)

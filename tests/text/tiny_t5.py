@@ -14,7 +14,17 @@ pytest.importorskip("transformers", reason="needs the extra genstudio[text]")
 pytest.importorskip("ftfy", reason="needs the extra genstudio[text]")
 
 NAME, WIDTH, SLOTS = "tiny-t5", 20, 12
-PIECES = [*string.ascii_lowercase, *string.digits, *string.punctuation, "▁red", "▁bird", "▁blue", "▁fish"]
+PIECES = [
+    *string.ascii_lowercase,
+    *string.digits,
+    *string.punctuation,
+    "▁a",
+    "▁red",
+    "▁bird",
+    "▁blue",
+    "▁fish",
+    "▁rain",
+]
 
 
 def write_t5(folder: Path, width: int = WIDTH, seed: int = 0) -> Path:
