@@ -55,8 +55,8 @@ def test_pictures_are_the_same_from_two_processes(tiny_var: str, home: Path, tmp
             "print(json.dumps([[*wanted, pixels.flatten().tolist()] for wanted, pixels in made.items()]))"
         )
         ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        for label, seed, values in json.loads(ran.stdout):
-            assert whole[Wanted(label, seed)].flatten().tolist() == values
+        for *wanted, values in json.loads(ran.stdout):
+            assert whole[Wanted(*wanted)].flatten().tolist() == values
 
 
 def test_kept_rows_of_a_batch_are_the_only_ones_returned(tiny_var: str) -> None:

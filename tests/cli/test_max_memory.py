@@ -84,10 +84,10 @@ def test_memory_that_ends_on_the_way_halves_the_batch(
     genstudio("sample", tiny_var, "-n", "8", "-o", tmp_path / "whole")
     decode = Studio.decode
 
-    def scarce(self: Studio, codes: object, sampling: object) -> object:
+    def scarce(self: Studio, codes: object, sampling: object, side: object) -> object:
         if len(sampling.seed_B) > 4:  # type: ignore[attr-defined]
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
-        return decode(self, codes, sampling)  # type: ignore[arg-type]
+        return decode(self, codes, sampling, side)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Studio, "decode", scarce)
     ran = genstudio("sample", tiny_var, "-n", "8", "-o", tmp_path / "half")

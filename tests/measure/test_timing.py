@@ -10,8 +10,8 @@ def test_a_batch_is_sampled_as_often_as_asked(tiny_var: str, monkeypatch: pytest
     studio, sizes = Studio.load(tiny_var), []
     decode = Studio.decode
 
-    def counted(self: Studio, codes: object, sampling: object) -> object:
-        pixels = decode(self, codes, sampling)
+    def counted(self: Studio, codes: object, sampling: object, side: object) -> object:
+        pixels = decode(self, codes, sampling, side)
         sizes.append(len(pixels))
         return pixels
 
