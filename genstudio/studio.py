@@ -5,11 +5,11 @@ returns pictures. Commands and scores all go through `stream`.
 Shapes: B pictures, C channels, H x W pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from genstudio_kernels.select import Kernels, chosen
@@ -38,9 +38,13 @@ from genstudio.samplers.draws import KeyedDraws
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
 from genstudio.selection import choose_selection
+from genstudio.text.prompts import choose_prompts
+from genstudio.text.reader import Reader
 from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.protocol import Sampling
+
+UNREAD: Final = "a text"  # stands for any
 
 
 @dataclass
@@ -59,8 +63,10 @@ class Studio:
     draws: KeyedDraws = KeyedDraws()
     judges: dict[str, Judge] = field(default_factory=dict)
     canvases: dict[Edit, Canvas] = field(default_factory=dict)
+    reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
+        self.reader = Reader(self.release, self.runtime)
         kernels = chosen(self.runtime.torch_device.type, self.draws.kernels)
         for network in (self.generator, self.tokenizer):
             use_kernels(network, kernels)
@@ -102,6 +108,9 @@ class Studio:
         n: int | None = None,
         seed: int | str = 0,
         *,
+        prompts: str | Sequence[str] = (),
+        negative: str | None = None,
+        features: Path | str | None = None,
         batch: int = 16,
         best_of: int = 1,
         accept: float | None = None,
@@ -112,13 +121,15 @@ class Studio:
         paste: bool = False,
         **recipe: Any,
     ) -> list[Picture]:
-        """Pictures of the given classes; see `genstudio sample --help` for what the arguments mean.
+        """Pictures of classes or prompts; see `genstudio sample --help` for what the arguments mean.
 
         `recipe` overrides single fields of the release's recipe: cfg, top_k, top_p, temperature, smooth.
         """
         edit = choose_edit(self.release, image, mask, outside, paste)
+        asked = [prompts] if isinstance(prompts, str) else prompts
+        texts = choose_prompts(self.release, asked, None, features, negative, classes)
         labels = self.labels(classes) if classes is not None else (None,) if edit else None
-        wanted = choose_pictures(labels, n, str(seed), len(self.classes))
+        wanted = choose_pictures(texts.prompts if texts else labels, n, str(seed), len(self.classes))
         request = Request(
             model=self.release.name,
             pictures=wanted,
@@ -126,8 +137,17 @@ class Studio:
             batch=batch,
             selection=choose_selection(self.release, best_of, accept, judge),
             edit=edit,
+            negative=texts.negative if texts else None,
+            features=texts.features if texts else None,
         )
         return [event for event in self.stream(request) if isinstance(event, Picture)]
+
+    def any_pictures(self, count: int) -> tuple[Wanted, ...]:
+        """Pictures to be measured by: of all classes, or of a text of full length that no encoder reads."""
+        if self.release.caption is None:
+            return choose_pictures(None, count, "0", len(self.classes))
+        self.reader.learn(UNREAD)
+        return choose_pictures((UNREAD,), count, "0", 0)
 
     def compile(self) -> None:
         """Compile what sees nothing of the cache, and on a GPU the decoder (on a CPU torch's own group norm
@@ -151,7 +171,7 @@ class Studio:
 
     def facts(self) -> dict[str, Any]:
         """What else belongs into a picture's metadata: weights, device, precision, versions."""
-        return {"weights": self.digests, "draws": DRAWS_VERSION, **self.runtime.facts()}
+        return {"weights": self.digests | self.reader.digests, "draws": DRAWS_VERSION, **self.runtime.facts()}
 
     def batch(self, request: Request, positions: range) -> Iterator[Event]:
         """Sample the pictures at these positions together, whatever the request says of batches."""
@@ -161,8 +181,7 @@ class Studio:
 
     @torch.inference_mode()
     def _batch(self, request: Request, positions: range) -> Iterator[Event]:
-        wanted = [request.pictures[position] for position in positions]
-        job = self._job(wanted, request)
+        job = self._job(request, positions)
         walk = walk_of(self.generator, self.tokenizer)
         for number, step in enumerate(run(walk, job)):
             if isinstance(step, Done):
@@ -193,20 +212,29 @@ class Studio:
         pixels_BCHW, edit = self.decode(codes, sampling, request.side), request.edit
         return self._canvas(edit).paste(pixels_BCHW) if edit and edit.paste else pixels_BCHW
 
-    def _job(self, wanted: list[Wanted], request: Request) -> Job:
-        device, null = self.runtime.torch_device, self.generator.config.classes
-        label_B = torch.tensor([null if one.label is None else one.label for one in wanted], device=device)
-        seed_B = torch.tensor([one.seed for one in wanted], device=device)
-        prefix = self._canvas(request.edit).prefix(len(wanted)) if request.edit else None
+    def _job(self, request: Request, positions: range) -> Job:
+        seeds = [request.pictures[position].seed for position in positions]
+        seed_B = torch.tensor(seeds, device=self.runtime.torch_device)
         cache = partial(_full_cache, self.generator)
-        return Job(Given(label_B=label_B, prefix=prefix), seed_B, request.recipe, self.draws, cache)
+        return Job(self._given(request, positions), seed_B, request.recipe, self.draws, cache)
+
+    def _given(self, request: Request, positions: range) -> Given:
+        if self.release.caption is not None:
+            return self.reader.given(request, positions)
+        null, labels = self.generator.config.classes, [request.pictures[at].label for at in positions]
+        label_B = torch.tensor(
+            [null if label is None else label for label in labels], device=self.runtime.torch_device
+        )
+        prefix = self._canvas(request.edit).prefix(len(labels)) if request.edit else None
+        return Given(label_B=label_B, prefix=prefix)
 
     def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
         for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
             if request.kept(position):
                 wanted = request.pictures[position]
                 place = Place(len(positions), position - positions.start)
-                yield Picture(pixels_CHW, wanted, name_of(wanted.label, self.classes), position, place)
+                name = wanted.prompt or name_of(wanted.label, self.classes)
+                yield Picture(pixels_CHW, wanted, name, position, place)
 
     def _canvas(self, edit: Edit) -> Canvas:
         """Encoded once, however many batches it is kept in."""

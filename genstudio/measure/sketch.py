@@ -16,7 +16,7 @@ from genstudio.generators.base import Generator
 from genstudio.media.pixels import to_uint8
 from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
-from genstudio.request import Request, choose_pictures
+from genstudio.request import Request
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Codes
@@ -43,7 +43,7 @@ class Sketch(Studio):
 
     def run(self, recipe: Recipe, batch: int) -> Iterator[Event]:
         """The events of one batch."""
-        pictures = choose_pictures(None, batch, "0", self.generator.config.classes)
+        pictures = self.any_pictures(batch)
         return self.stream(Request(model=self.release.name, pictures=pictures, recipe=recipe, batch=batch))
 
     def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from genstudio.events import Advance
 from genstudio.measure.machine import Others, synchronise
 from genstudio.measure.memory import PeakMemory
-from genstudio.request import Request, choose_pictures
+from genstudio.request import Request
 from genstudio.samplers.recipe import Recipe
 from genstudio.studio import Studio
 
@@ -68,7 +68,7 @@ class Timing:
 def measure(studio: Studio, recipe: Recipe, batch: int, *, runs: int = 5, warm_up: int = 1) -> Timing:
     """Sample the same `batch` pictures again and again: `warm_up` (1 or more) times unwatched by the clock,
     then `runs` times."""
-    pictures = choose_pictures(None, batch, "0", len(studio.classes))
+    pictures = studio.any_pictures(batch)
     request = Request(model=studio.release.name, pictures=pictures, recipe=recipe, batch=batch)
     others = Others()
     before = [_run(studio, request) for _ in range(warm_up - 1)]

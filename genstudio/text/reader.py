@@ -47,6 +47,12 @@ class Reader:
         negative_BTE, negative_BT = self._padded([rows(request.negative)] * len(positions))
         return given._replace(negative=negative_BTE, negative_BT=negative_BT)
 
+    def learn(self, prompt: str) -> None:
+        """Let a text fill all slots with zeros, for whoever measures: what it says changes no time."""
+        caption = self.release.caption
+        assert caption is not None
+        self._known[prompt] = torch.zeros(caption.slots, caption.width)
+
     @property
     def digests(self) -> dict[str, str]:
         """The hashes of the encoders' weights by their names, as far as they were asked."""
