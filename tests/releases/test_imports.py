@@ -32,15 +32,17 @@ from genstudio.measure.memory import PeakMemory
 from genstudio.releases.imports import import_file
 from genstudio.releases.release import from_json
 
-(first, release), (path, wide) = ((Path(p), from_json(Path(r).read_text())) for p, r in zip(*[iter(sys.argv[1:])] * 2))
-import_file(first, release)
+first, path, release, wide = map(Path, sys.argv[1:])
+import_file(first, from_json(release.read_text()))
 peaks = []
 for _ in range(3):
     with PeakMemory() as peak:
-        import_file(path, wide)
+        import_file(path, from_json(wide.read_text()))
     peaks.append(peak.bytes)
 print(peaks)
 """
+
+RELEASES = ("first.json", "wide.json")
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -188,21 +190,16 @@ def _kinds(folder: Path, official: dict[str, Tensor]) -> dict[str, Path]:
 @pytest.mark.parametrize("kind", ["full.pth", "half.pth", "half.safetensors"])
 def test_memory_holds_one_tensor_and_not_the_file(kind: str, release: Release, tmp_path: Path) -> None:
     """Of 79 MB in float32 the largest tensor has 6 MB. Some 8 MB are measured where nothing disturbs; malloc
-    may keep two freed tensors beside the one in use. A process of its own, as malloc remembers other tests."""
+    may keep two freed tensors beside the one in use. Its own process, as malloc remembers other tests."""
     torch.save(_official(tiny.GENERATOR), tmp_path / "first.pth")
     wide = replace(tiny.GENERATOR, width=512, heads=8, depth=4)
     official = {name: value.clone() for name, value in _official(wide).items()}
     largest, whole = max(v.nbytes for v in official.values()), sum(v.nbytes for v in official.values())
     assert whole > 12 * largest
-    for name, one in (("first", release), ("wide", replace(release, name="wide", config=wide))):
-        (tmp_path / f"{name}.json").write_text(to_json(one))
-    words = [
-        tmp_path / "first.pth",
-        tmp_path / "first.json",
-        _kinds(tmp_path, official)[kind],
-        tmp_path / "wide.json",
-    ]
-    ran = subprocess.run([sys.executable, "-c", IMPORTS, *words], capture_output=True, text=True, check=True)
+    for name, one in zip(RELEASES, (release, replace(release, name="wide", config=wide)), strict=True):
+        (tmp_path / name).write_text(to_json(one))
+    files = [tmp_path / "first.pth", _kinds(tmp_path, official)[kind], *map(tmp_path.joinpath, RELEASES)]
+    ran = subprocess.run([sys.executable, "-c", IMPORTS, *files], capture_output=True, text=True, check=True)
     assert min(json.loads(ran.stdout)) < 3 * largest + 4_000_000 < whole / 3
 
 
