@@ -66,13 +66,15 @@ class Loop:
         device: torch.device,
         watch: Watch,
         processes: Processes = Processes(),
+        weight_N: Tensor | None = None,
     ) -> None:
-        """Build the state, or take it from the folder's checkpoint, which must be of the same run."""
+        """Build the state, or take it from the folder's checkpoint, which must be of the same run. `weight_N`
+        says how often examples are seen beside each other."""
         self.recipe, self.objective, self.folder, self.device = recipe, objective, folder, device
         self.watch, self.processes, self.total, self.step = watch, processes, recipe.run.total, 0
         self.seconds, self.window, self.record = 0.0, Window(), dict[str, Any]()
         self.draws = KeyedDraws()
-        self.positions = Positions(self.draws, recipe.run.seed, objective.examples)
+        self.positions = Positions(self.draws, recipe.run.seed, objective.examples, weight_N)
         self.parts = parts(recipe.run.batch, recipe.run.accumulate, processes)
         saved = self._resume()
         self.learner = Learner(recipe, objective, device, processes, saved)
@@ -130,8 +132,8 @@ class Loop:
     def _passes(self) -> list[Batch]:
         """This process's part of the step."""
         run, progress = self.recipe.run, self.step / self.total
-        index_S, epoch_S = self.positions.take(self.step * run.batch, run.batch)
-        place_S2 = torch.stack([epoch_S, index_S], dim=1)
+        index_S, epoch_S, number_S = self.positions.take(self.step * run.batch, run.batch)
+        place_S2 = torch.stack([epoch_S, number_S], dim=1)
         passes = []
         for rows in self.parts:
             place_B2 = place_S2[rows].to(self.device)

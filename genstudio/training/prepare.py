@@ -9,7 +9,7 @@ from dataclasses import fields, replace
 from typing import Any, NamedTuple, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from genstudio import registry
 from genstudio.configs.features import Attribute
@@ -39,6 +39,7 @@ from genstudio.training.objectives.next_neighbour import NextNeighbourObjective
 from genstudio.training.objectives.next_scale import NextScaleObjective
 from genstudio.training.objectives.next_token import NextTokenObjective
 from genstudio.training.objectives.tokenizer import TokenizerObjective
+from genstudio.training.positions import balanced
 from genstudio.training.recipe import TrainingRecipe
 
 Say = Callable[[str], None]
@@ -59,11 +60,13 @@ class Setup(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What is trained, on which classes, and how many pictures each of them has."""
+    """What is trained, on which classes, how many pictures each of them has, and how often those are seen
+    beside each other."""
 
     objective: Objective
     classes: tuple[str, ...]
     counts: tuple[int, ...]
+    weight_N: Tensor | None
 
 
 def prepare(
@@ -77,9 +80,11 @@ def prepare(
     _check_data(recipe, train_set)
     network = _network(recipe, say).to(device)
     setup = Setup(recipe, network, train_set, test_set, device, say, processes)
-    counts_K = train_set.labels(range(len(train_set))).bincount(minlength=len(train_set.classes))
+    label_N = train_set.labels(range(len(train_set)))
+    counts_K = label_N.bincount(minlength=len(train_set.classes))
+    weight_N = balanced(label_N, recipe.data.balance)
     objective = _OBJECTIVES[recipe.objective.kind](setup)
-    return Prepared(objective, tuple(train_set.classes), tuple(counts_K.tolist()))
+    return Prepared(objective, tuple(train_set.classes), tuple(counts_K.tolist()), weight_N)
 
 
 def _reconstruction(setup: Setup) -> Objective:

@@ -65,12 +65,17 @@ class Run(Section):
 
 
 class Data(Section):
-    """`source` is what `genstudio.data.sources.open_pictures` understands; `flip` mirrors half of them."""
+    """`source` is what `genstudio.data.sources.open_pictures` understands; `flip` mirrors half of them.
+
+    `balance` evens out classes of unlike sizes: 0 shows every picture equally often, 1 every class, and 0.5
+    shows a class of four times as many pictures twice as often.
+    """
 
     source: str
     pixels: Count
     channels: Literal[1, 3]
     flip: bool = False
+    balance: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 class Tokenizer(Section):

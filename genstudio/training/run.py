@@ -54,7 +54,8 @@ def train(
     """
     board = metrics.tensorboard() if tensorboard else None
     prepared = prepare(recipe, device, say, processes)
-    loop = Loop(recipe, prepared.objective, folder, device, Watch(report, write_grid, board), processes)
+    watch = Watch(report, write_grid, board)
+    loop = Loop(recipe, prepared.objective, folder, device, watch, processes, prepared.weight_N)
     begin(loop.step)
     try:
         test = loop.run()

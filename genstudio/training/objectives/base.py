@@ -2,7 +2,7 @@
 
 An objective owns the networks it trains, the pictures (or codes) it learns from and its own counters; the
 loop owns steps, optimizer, averaging and files. Every random choice comes from the batch's draws, keyed by
-the run's seed, the epoch and the example: nothing depends on batch size or on the global generator.
+the run's seed, the epoch and the place in it: nothing depends on batch size or on the global generator.
 Shapes: B examples of a batch, S of a whole step, K places, V codes.
 """
 
@@ -17,7 +17,7 @@ from genstudio.samplers.draws import At, KeyedDraws, Use
 
 
 class Batch(NamedTuple):
-    """Examples `index_B` (CPU) of one pass; `at` holds the run's seed and (epoch, example), on the device.
+    """Examples `index_B` (CPU) of one pass; `at` holds the run's seed and (epoch, place), on the device.
 
     `progress` is the share of the run that lies behind this step. All passes of all `processes` together read
     the examples `whole_S` in this step: what no mean over equal parts gives has to look at those.
