@@ -18,6 +18,7 @@ NETWORKS: Final[Mapping[str, str]] = {
     "nar": "genstudio.generators.nar:NAR",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
     "vq": "genstudio.tokenizers.vq:VQ",
+    "kl": "genstudio.tokenizers.kl:KL",
     "classifier": "genstudio.evaluation.classifier:Classifier",
 }
 

@@ -6,12 +6,14 @@ Shapes: B pictures, C channels, h x w cells.
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
 GROUPS, EPS = 32, 1e-6  # of the group norms, unless a network has another number of groups
+DEEPEST: Final = (-1,)  # levels with attention, counted from full size, or with a minus from the deepest
 
 
 class Encoder(nn.Module):
@@ -25,14 +27,16 @@ class Encoder(nn.Module):
         res_blocks: int,
         latent: int,
         groups: int = GROUPS,
+        attention: tuple[int, ...] = DEEPEST,
     ) -> None:
         super().__init__()
         widths = [width * factor for factor in mult]
+        attended = {level % len(widths) for level in attention}
         self.conv_in = nn.Conv2d(channels, width, 3, padding=1)
         self.down = nn.ModuleList()
         for level, (before, after) in enumerate(zip([width, *widths[:-1]], widths, strict=True)):
-            last = level == len(widths) - 1
-            self.down.append(Level(before, after, res_blocks, groups, attention=last, down=not last))
+            down = level < len(widths) - 1
+            self.down.append(Level(before, after, res_blocks, groups, level in attended, down=down))
         self.mid = Middle(widths[-1], groups)
         self.norm_out = _norm(widths[-1], groups)
         self.conv_out = nn.Conv2d(widths[-1], latent, 3, padding=1)
@@ -57,15 +61,16 @@ class Decoder(nn.Module):
         res_blocks: int,
         latent: int,
         groups: int = GROUPS,
+        attention: tuple[int, ...] = DEEPEST,
     ) -> None:
         super().__init__()
         widths = [width * factor for factor in mult]
+        attended = {level % len(widths) for level in attention}
         self.conv_in = nn.Conv2d(latent, widths[-1], 3, padding=1)
         self.mid = Middle(widths[-1], groups)
         self.up = nn.ModuleList()
         for level, (after, before) in enumerate(zip(widths, [*widths[1:], widths[-1]], strict=True)):
-            top = level == len(widths) - 1
-            self.up.append(Level(before, after, res_blocks + 1, groups, attention=top, up=level > 0))
+            self.up.append(Level(before, after, res_blocks + 1, groups, level in attended, up=level > 0))
         self.norm_out = _norm(width * mult[0], groups)
         self.conv_out = nn.Conv2d(width * mult[0], channels, 3, padding=1)
 

@@ -26,6 +26,7 @@ REPLAYS = {
     "LANTERN / LANTERN++ relaxed acceptance": "genstudio.parity.lantern:replay_acceptance",
     "LANTERN and LANTERN++ full": "genstudio.parity.lantern_run:replay_run",
     "NAR image": "genstudio.parity.nar:replay",
+    "MAR KL-VAE": "genstudio.parity.mar_vae:replay",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Metrics": "genstudio.parity.metrics:replay",
 }

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, TypeAdapter
 
 from genstudio.configs.features import ClassifierConfig
+from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.nar import NARConfig
@@ -24,7 +25,7 @@ Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Cleaning = Literal["none", "deepfloyd"]
 GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig
-TokenizerConfig = MultiScaleVQConfig | VQConfig
+TokenizerConfig = MultiScaleVQConfig | VQConfig | KLConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
 
 
@@ -97,6 +98,15 @@ class TextPart:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Companions:
+    """Releases that accelerators of a generator use unless told otherwise, by name or folder: a smaller
+    generator of the same codes (`draft`), a network that continues its features (`drafter`)."""
+
+    draft: str | None = None
+    drafter: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """What a network of ours cost: the recipe, pictures seen (repeats count), minutes, and on what; and how
     many pictures of each class there were to see."""
@@ -125,6 +135,7 @@ class Release:
     source: str
     tokenizer: str | None = None
     text: TextPart | None = None
+    companions: Companions = Companions()
     file: File | None = None
     packing: Packing = Packing()
     recipe: Recipe = Recipe()

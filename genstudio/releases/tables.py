@@ -6,6 +6,7 @@ from typing import Any, Final
 from genstudio.errors import Exit, GenstudioError
 from genstudio.releases.release import Config
 from genstudio.releases.rename import Table
+from genstudio.releases.table_kl import kl_table
 from genstudio.releases.table_llamagen import llamagen_table
 from genstudio.releases.table_nar import nar_table
 from genstudio.releases.table_var import tokenizer_table, transformer_table
@@ -17,6 +18,7 @@ TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
     "nar": nar_table,
     "multiscale_vq": tokenizer_table,
     "vq": vq_table,
+    "kl": kl_table,
 }
 
 

@@ -1,7 +1,7 @@
-"""What convolutional tokenizers share: an encoder and a decoder with quantisation between them.
+"""What convolutional tokenizers share: an encoder and a decoder, with quantisation or a posterior between.
 
-A kind adds its codes (`encode`, `latents`) and its quantiser. `decode` works on a few pictures at a time, as
-their maps are large, and in the number type of the decoder.
+A kind adds its codes (`encode`, `latents`). `decode` works on a few pictures at a time, as their maps are
+large, and in the number type of the decoder.
 Shapes: B pictures, C code width, h x w latent cells, H x W pixels, N vectors.
 """
 
@@ -17,6 +17,8 @@ from genstudio.samplers.values import Codes
 from genstudio.tokenizers.protocol import Sampling
 
 if TYPE_CHECKING:
+    from genstudio.configs.multiscale_vq import MultiScaleVQConfig
+    from genstudio.configs.vq import VQConfig
     from genstudio.releases.release import TokenizerConfig
 
 CPU_VALUES, GPU_VALUES = 1 << 24, 1 << 26  # of the widest map, for all pictures that are decoded together
@@ -41,7 +43,6 @@ class ConvTokenizer(nn.Module, ABC):
     config: "TokenizerConfig"
     encoder: Encoder
     quant_conv: nn.Conv2d
-    quantize: Codebook  # called with features: what reaches the decoder, the rest of a Reconstruction
     post_quant_conv: nn.Conv2d
     decoder: Decoder
 
@@ -54,18 +55,8 @@ class ConvTokenizer(nn.Module, ABC):
         """The latent [B,C,h,w] of as many codes as are given; latents themselves pass through."""
 
     def features(self, x_BCHW: Tensor) -> Tensor:
-        """The continuous latent [B,C,h,w] before quantisation."""
+        """What the encoder says, [B,C,h,w]: the latent before quantisation, or the moments of a posterior."""
         return self.quant_conv(self.encoder(x_BCHW))
-
-    def forward(self, x_BCHW: Tensor) -> Reconstruction:
-        """The training pass: gradients pass the quantiser straight through.
-
-        Under autocast the quantiser stays in float32: bf16 vectors would choose other codes than sampling.
-        """
-        f_BChw = self.features(x_BCHW)
-        with torch.autocast(x_BCHW.device.type, enabled=False):
-            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.to(self.quantize.table_VC.dtype))
-        return Reconstruction(self.decode_together(straight_BChw), loss, codes, residuals)
 
     def decode(self, f_BChw: Tensor, sampling: Sampling | None = None) -> Tensor:
         """Pixels [B, channels, H, W] as the decoder gives them, which may leave [-1, 1]."""
@@ -83,3 +74,20 @@ class ConvTokenizer(nn.Module, ABC):
         """How many pictures are decoded together: more take memory, but no less time."""
         values = self.config.width * f_BChw.shape[-2] * f_BChw.shape[-1] * self.config.stride**2
         return max(1, (GPU_VALUES if f_BChw.is_cuda else CPU_VALUES) // values)
+
+
+class QuantisingTokenizer(ConvTokenizer):
+    """A tokenizer whose codes are ids of a finite table."""
+
+    config: "MultiScaleVQConfig | VQConfig"
+    quantize: Codebook  # called with features: what reaches the decoder, the rest of a Reconstruction
+
+    def forward(self, x_BCHW: Tensor) -> Reconstruction:
+        """The training pass: gradients pass the quantiser straight through.
+
+        Under autocast the quantiser stays in float32: bf16 vectors would choose other codes than sampling.
+        """
+        f_BChw = self.features(x_BCHW)
+        with torch.autocast(x_BCHW.device.type, enabled=False):
+            straight_BChw, loss, codes, residuals = self.quantize(f_BChw.to(self.quantize.table_VC.dtype))
+        return Reconstruction(self.decode_together(straight_BChw), loss, codes, residuals)

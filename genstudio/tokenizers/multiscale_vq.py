@@ -16,11 +16,11 @@ from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
 from genstudio.nn.quantize import Codebook
 from genstudio.samplers.values import Codes
-from genstudio.tokenizers.base import ConvTokenizer
+from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
 
-class MultiScaleVQ(ConvTokenizer):
+class MultiScaleVQ(QuantisingTokenizer):
     """Pixels in [-1, 1] to code maps of `config.sizes` and back."""
 
     config: MultiScaleVQConfig

@@ -16,11 +16,11 @@ from genstudio.configs.vq import VQConfig
 from genstudio.nn.conv2d import Decoder, Encoder
 from genstudio.nn.quantize import Codebook
 from genstudio.samplers.values import Codes
-from genstudio.tokenizers.base import ConvTokenizer
+from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
 
-class VQ(ConvTokenizer):
+class VQ(QuantisingTokenizer):
     """Pixels in [-1, 1], both sides multiples of the stride, to one code per cell and back."""
 
     config: VQConfig

@@ -19,7 +19,7 @@ from torch import Tensor
 from genstudio.data.pictures import Pictures, batches
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
-from genstudio.tokenizers.base import ConvTokenizer
+from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.training.objectives.base import to_unit
 
 ENCODED = 256
@@ -56,7 +56,7 @@ class CodeBook:
         return ids_BL.long(), self.label_N[index_B]
 
 
-def encoded(tokenizer: ConvTokenizer, pictures: Pictures, flip: bool, folder: Path) -> CodeBook:
+def encoded(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool, folder: Path) -> CodeBook:
     """The codes of all pictures, from `folder` where they were encoded before."""
     reads = {"data": pictures.fingerprint, "tokenizer": fingerprint(tokenizer)}
     name = hashlib.sha256(json.dumps({**reads, "flip": flip}, sort_keys=True).encode()).hexdigest()
@@ -69,7 +69,7 @@ def encoded(tokenizer: ConvTokenizer, pictures: Pictures, flip: bool, folder: Pa
     return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
 
 
-def fingerprint(tokenizer: ConvTokenizer) -> str:
+def fingerprint(tokenizer: QuantisingTokenizer) -> str:
     """32 hex digits that change when any architecture number or weight of the tokenizer does."""
     total = hashlib.sha256(json.dumps(asdict(tokenizer.config), sort_keys=True).encode())
     for name, value in sorted(tokenizer.state_dict().items()):
@@ -87,7 +87,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _encode(tokenizer: ConvTokenizer, pictures: Pictures, flip: bool) -> dict[str, Tensor]:
+def _encode(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool) -> dict[str, Tensor]:
     device = next(tokenizer.parameters()).device
     dtype = torch.int16 if tokenizer.config.vocab <= torch.iinfo(torch.int16).max + 1 else torch.int32
     ids: list[Tensor] = []

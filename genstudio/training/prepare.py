@@ -25,7 +25,7 @@ from genstudio.generators.var import VAR
 from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
 from genstudio.samplers.recipe import Recipe
-from genstudio.tokenizers.base import ConvTokenizer
+from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.vq import VQ
 from genstudio.training import recipe as recipes
@@ -89,7 +89,7 @@ def prepare(
 
 def _reconstruction(setup: Setup) -> Objective:
     recipe, device, settings = setup.recipe, setup.device, setup.recipe.objective
-    if not isinstance(setup.network, ConvTokenizer) or not isinstance(settings, recipes.Reconstruction):
+    if not isinstance(setup.network, QuantisingTokenizer) or not isinstance(settings, recipes.Reconstruction):
         raise _unfit(recipe)
     critic = None
     if settings.adversarial > 0:
@@ -169,7 +169,7 @@ def _tokenizer(setup: Setup, kind: type[AnyTokenizer], shared: tuple[str, ...]) 
 
 
 def _codes(
-    setup: Setup, tokenizer: ConvTokenizer, label_drop: float
+    setup: Setup, tokenizer: QuantisingTokenizer, label_drop: float
 ) -> tuple[float, CodeBook, CodeBook, torch.device, Recipe]:
     """What objectives on codes are made from, behind the networks."""
     folder = home() / "codes"

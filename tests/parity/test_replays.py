@@ -18,6 +18,7 @@ FOLDERS = [
     "var-vqvae",
     "var-transformer",
     "var-transformer-shared",
+    "mar-vae",
     "mar-diffusion",
     "metrics",
     "llamagen-vq",

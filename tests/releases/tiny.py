@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from genstudio import registry
+from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.nar import NARConfig
@@ -36,6 +37,9 @@ GRID_VQ = VQConfig(
     vocab=32,
     pixels=16,
     groups=4,
+)
+KL = KLConfig(
+    channels=3, width=8, width_mult=(1, 2, 2), res_blocks=1, code_width=4, pixels=16, scale=0.5, groups=4
 )
 GENERATOR = VARConfig(
     classes=10,

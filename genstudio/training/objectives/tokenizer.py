@@ -16,7 +16,7 @@ from genstudio.data.pictures import Pictures, batches
 from genstudio.evaluation.classifier import Classifier
 from genstudio.processes import Processes
 from genstudio.samplers.draws import At, Use
-from genstudio.tokenizers.base import ConvTokenizer, Reconstruction
+from genstudio.tokenizers.base import QuantisingTokenizer, Reconstruction
 from genstudio.training import recipe as recipes
 from genstudio.training.objectives.adversarial import Critic, adaptive_weight, critic_loss, fooling_loss
 from genstudio.training.objectives.base import Batch, Losses, Objective, Rewrite, mirrored, to_unit
@@ -32,7 +32,7 @@ class TokenizerObjective(Objective):
 
     def __init__(
         self,
-        network: ConvTokenizer,
+        network: QuantisingTokenizer,
         weights: recipes.Reconstruction,
         train: Pictures,
         test: Pictures,
