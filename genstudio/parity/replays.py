@@ -28,6 +28,7 @@ REPLAYS = {
     "NAR image": "genstudio.parity.nar:replay",
     "MAR KL-VAE": "genstudio.parity.mar_vae:replay",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
+    "Distilled Decoding: deterministic noise-to-token flow-matching map": "genstudio.parity.flow_map:replay",
     "Metrics": "genstudio.parity.metrics:replay",
 }
 

@@ -30,6 +30,7 @@ FOLDERS = [
     "sjd-run",
     "lantern-accept",
     "lantern-run",
+    "distilled-decoding-flowmap",
 ]
 
 
