@@ -16,6 +16,7 @@ NETWORKS: Final[Mapping[str, str]] = {
     "var": "genstudio.generators.var:VAR",
     "llamagen": "genstudio.generators.llamagen:LlamaGen",
     "nar": "genstudio.generators.nar:NAR",
+    "drafter": "genstudio.generators.drafter:Drafter",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
     "vq": "genstudio.tokenizers.vq:VQ",
     "kl": "genstudio.tokenizers.kl:KL",

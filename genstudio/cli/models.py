@@ -223,6 +223,7 @@ def _facts(release: "Release") -> dict[str, str]:
         "numbers": ", ".join(f"{name} {_short(value)}" for name, value in config.items()),
         "tokenizer": release.tokenizer,
         "text": _text(release),
+        "teacher": _teacher(release),
         "classes": classes,
         "recipe": release.recipe.describe() if release.tokenizer else None,
         "protocol": _protocol(release),
@@ -242,6 +243,14 @@ def _text(release: "Release") -> str | None:
     part = release.text
     read = f"{part.encoder}, cleaned by {part.cleaning}" if part else "features of a file"
     return f"{read}, {caption.slots} tokens of {caption.width}"
+
+
+def _teacher(release: "Release") -> str | None:
+    if (distilled := release.distilled) is None:
+        return None
+    known = {"weights": distilled.sha256, "lessons": distilled.lessons}
+    hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in known.items() if digest)
+    return f"{distilled.teacher} ({hashes})" if hashes else distilled.teacher
 
 
 def _protocol(release: "Release") -> str | None:

@@ -113,9 +113,7 @@ def _new(asked: Asked) -> Planned:
     from genstudio.text.prompts import choose_prompts
 
     release = catalogue.find(asked.model) if asked.model else catalogue.default()
-    count = getattr(release.config, "classes", None)
-    if release.tokenizer is None or count is None:
-        raise GenstudioError(f"{release.name} makes no pictures.", "Choose a generator: genstudio models.")
+    count = release.generator.classes
     edit = choose_edit(release, **asked.editing)
     texts = choose_prompts(release, **asked.texts, classes=asked.classes)
     labels = _labels(asked.classes, release, count, edited=edit is not None)

@@ -138,7 +138,7 @@ def _drafter(fixture: Fixture) -> Drafter:
         rope_base=base["rope_base"],
         bias=numbers["bias_fc"],
     )
-    return _filled(Drafter(config), fixture.weights("drafter."), drafter_table())
+    return _filled(Drafter(config), fixture.weights("drafter."), drafter_table(config))
 
 
 def _filled(network: Network, official: dict[str, Tensor], table: Table) -> Network:

@@ -7,7 +7,7 @@ official name always means the official release. No torch here.
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -16,8 +16,8 @@ from pydantic import ValidationError
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home
-from genstudio.releases import official_llamagen, official_nar, official_var
-from genstudio.releases.release import Release, from_json
+from genstudio.releases import official_lantern, official_llamagen, official_nar, official_var
+from genstudio.releases.release import Companions, Release, from_json
 
 DEFAULT: Final = "var-fashion"
 RELEASE: Final = "release.json"
@@ -30,6 +30,7 @@ OFFICIAL: Final = {
         *official_llamagen.GENERATORS,
         *official_llamagen.TOKENIZERS,
         *official_nar.GENERATORS,
+        *official_lantern.DRAFTERS,
     )
 }
 
@@ -66,7 +67,7 @@ def names() -> list[str]:
 
 
 def read_folder(folder: Path) -> Release:
-    """The release in a folder; a `tokenizer` that is a path in or beside the folder becomes absolute.
+    """The release in a folder; a `tokenizer` or companion that is a path in or beside it becomes absolute.
 
     Raises GenstudioError (exit code 3) where there is no readable release.json.
     """
@@ -82,9 +83,17 @@ def read_folder(folder: Path) -> Release:
         raise GenstudioError(
             f"{path} is no release: {place}: {first['msg']}.", "Correct or remove it.", Exit.WEIGHTS
         ) from error
-    if release.tokenizer and (folder / release.tokenizer / RELEASE).is_file():
-        return replace(release, tokenizer=str((folder / release.tokenizer).resolve()))
-    return release
+    beside = {name: _beside(folder, value) for name, value in asdict(release.companions).items()}
+    tokenizer = _beside(folder, release.tokenizer)
+    if (distilled := release.distilled) is not None:
+        teacher = _beside(folder, distilled.teacher) or distilled.teacher
+        distilled = replace(distilled, teacher=teacher)
+    return replace(release, tokenizer=tokenizer, companions=Companions(**beside), distilled=distilled)
+
+
+def _beside(folder: Path, name: str | None) -> str | None:
+    """A name, or the absolute path of the folder that it leads to from that of the release."""
+    return str((folder / name).resolve()) if name and (folder / name / RELEASE).is_file() else name
 
 
 def bundled_root() -> Path | None:

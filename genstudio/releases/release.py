@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from genstudio.configs.drafter import DrafterConfig
 from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
@@ -26,7 +27,8 @@ Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Cleaning = Literal["none", "deepfloyd"]
 GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig
 TokenizerConfig = MultiScaleVQConfig | VQConfig | KLConfig
-Config = Annotated[GeneratorConfig | TokenizerConfig | ClassifierConfig, Field(discriminator="kind")]
+HelperConfig = DrafterConfig | ClassifierConfig
+Config = Annotated[GeneratorConfig | TokenizerConfig | HelperConfig, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +121,16 @@ class Trained:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Distilled:
+    """What a network was distilled from: a teacher by name or folder, and where they are known the hashes of
+    its weights and of the lessons (codes, or what else it was taught by)."""
+
+    teacher: str
+    sha256: str | None = None
+    lessons: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Release:
     """A named checkpoint.
 
@@ -144,6 +156,7 @@ class Release:
     classes: str | tuple[str, ...] | None = None
     reported: tuple[Score, ...] = ()
     trained: Trained | None = None
+    distilled: Distilled | None = None
     folder: str | None = None
     sha256: str | None = None
 
@@ -160,9 +173,15 @@ class Release:
     @property
     def generator(self) -> GeneratorConfig:
         """The architecture numbers of a generator. Raises GenstudioError where it is none."""
-        if not isinstance(self.config, GeneratorConfig):
-            raise GenstudioError(f"{self.name} makes no pictures.", "Choose a generator: genstudio models.")
-        return self.config
+        if isinstance(self.config, GeneratorConfig):
+            return self.config
+        if isinstance(self.config, DrafterConfig) and self.distilled is not None:
+            teacher = self.distilled.teacher
+            raise GenstudioError(
+                f"{self.name} makes no pictures: it drafts for {teacher}.",
+                f"Run: genstudio sample {teacher} --accel lantern:drafter={self.folder or self.name}.",
+            )
+        raise GenstudioError(f"{self.name} makes no pictures.", "Choose a generator: genstudio models.")
 
 
 def to_json(release: Release) -> str:

@@ -123,6 +123,25 @@ def _nar_text(facts: dict[str, Any]) -> str:
     )
 
 
+def _drafter_facts(tensors: Tensors) -> dict[str, Any]:
+    """The grid and the slots of the condition are the target's, and nowhere to be seen."""
+    vocab, width = tensors["embed_tokens.weight"].shape
+    return {
+        "depth": _count(tensors, "layers."),
+        "width": width,
+        "hidden": tensors["layers.0.mlp.gate_proj.weight"].shape[0],
+        "vocab": vocab,
+        "bias": "fc.bias" in tensors,
+    }
+
+
+def _drafter_text(facts: dict[str, Any]) -> str:
+    return (
+        f"a drafter of depth {facts['depth']} for features of width {facts['width']} and "
+        f"{facts['vocab']} codes"
+    )
+
+
 def _made_from(facts: dict[str, Any]) -> str:
     caption: Caption | None = facts["caption"]
     return f"{caption.slots} slots of text" if caption else f"{facts['classes']} classes"
@@ -190,6 +209,12 @@ LOOKS: Final = (
         frozenset({"tok_embeddings.weight", "output.weight", "layers.0.feed_forward.w1.weight"}),
         _llamagen_facts,
         _llamagen_text,
+    ),
+    Look(
+        "drafter",
+        frozenset({"embed_tokens.weight", "fc.weight", "layers.0.mlp.gate_proj.weight"}),
+        _drafter_facts,
+        _drafter_text,
     ),
     Look(
         "vq",

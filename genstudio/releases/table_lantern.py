@@ -3,6 +3,7 @@
 Rotations stay those of LlamaGen (pairs side by side): the converted queries and keys are not permuted.
 """
 
+from genstudio.configs.drafter import DrafterConfig
 from genstudio.releases.rename import Rename, Table
 
 
@@ -19,11 +20,12 @@ def converted_llamagen_table() -> Table:
     return Table((*names, *_block("model.")))
 
 
-def drafter_table() -> Table:
+def drafter_table(config: DrafterConfig) -> Table:
     """The first layer has no norm of its input, so that only further ones are found under its name."""
     names = (
         Rename("code_embed.weight", "embed_tokens.weight"),
-        Rename("fc.*", "fc.*"),
+        Rename("fc.weight", "fc.weight"),
+        *((Rename("fc.bias", "fc.bias"),) if config.bias else ()),
     )
     return Table((*names, *_block("")))
 

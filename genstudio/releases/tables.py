@@ -7,6 +7,7 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.releases.release import Config
 from genstudio.releases.rename import Table
 from genstudio.releases.table_kl import kl_table
+from genstudio.releases.table_lantern import drafter_table
 from genstudio.releases.table_llamagen import llamagen_table
 from genstudio.releases.table_nar import nar_table
 from genstudio.releases.table_var import tokenizer_table, transformer_table
@@ -16,6 +17,7 @@ TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
     "var": transformer_table,
     "llamagen": llamagen_table,
     "nar": nar_table,
+    "drafter": drafter_table,
     "multiscale_vq": tokenizer_table,
     "vq": vq_table,
     "kl": kl_table,

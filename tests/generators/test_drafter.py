@@ -15,6 +15,7 @@ from genstudio.samplers.values import Causal, Feed
 from tests.releases import tiny
 
 CONFIG = DrafterConfig(width=32, heads=4, hidden=48, vocab=32, side=4, condition_slots=3)
+PLAIN = replace(CONFIG, bias=False)
 
 
 def network(config: DrafterConfig = CONFIG) -> Drafter:
@@ -49,8 +50,8 @@ def test_the_first_block_has_no_norm_in_front() -> None:
 @pytest.mark.parametrize(
     ("built", "table", "official"),
     [
-        (network(), drafter_table(), "layers.0.self_attn.k_proj.weight"),
-        (network(replace(CONFIG, bias=False)), drafter_table(), "fc.weight"),
+        (network(), drafter_table(CONFIG), "layers.0.self_attn.k_proj.weight"),
+        (network(PLAIN), drafter_table(PLAIN), "fc.weight"),
         (tiny.network(tiny.CAPTIONED), converted_llamagen_table(), "model.layers.1.self_attn.v_proj.weight"),
     ],
     ids=["drafter", "drafter-without-bias", "llamagen"],
