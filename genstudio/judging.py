@@ -93,7 +93,9 @@ class Contest:
 
         self.steps += 1
         done = event.total * self.attempt + event.done
-        return Advance(self.positions, self.steps - 1, done, total, preview)
+        return event._replace(
+            batch=self.positions, step=self.steps - 1, done=done, total=total, preview=preview
+        )
 
     def _chosen(self, position: int) -> bool:
         accept, last = self.selection.accept, self.attempt == self.selection.best_of

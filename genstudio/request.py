@@ -75,7 +75,7 @@ class Request:
             extras.append(f"away from {self.negative!r}")
         if self.accelerators:
             names = "+".join(map(describe, self.accelerators))
-            extras.append(f"{names} ({promise(self.accelerators, self.recipe).label})")
+            extras.append(f"{names} ({promise(self.accelerators, self.recipe).words})")
         return ", ".join([self.recipe.describe(), *extras])
 
     @property

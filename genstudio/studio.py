@@ -5,17 +5,18 @@ returns pictures. Commands and scores all go through `stream`.
 Shapes: B pictures, C channels, H x W pixels.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, TypeVar, cast
 
 import torch
 from genstudio_kernels.select import Kernels, chosen
-from torch import Tensor
+from torch import Tensor, nn
 
-from genstudio.cache.full import FullCache
+from genstudio.cache.makers import full_caches
 from genstudio.data.labels import name_of, names_of, parse_classes
 from genstudio.edit import Edit, choose_edit
 from genstudio.editing import Canvas, open_canvas
@@ -33,8 +34,11 @@ from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.request import Request, Wanted, choose_pictures
 from genstudio.runtime import Runtime
+from genstudio.samplers.accelerators import Accelerator, choose_accelerators
 from genstudio.samplers.draws import VERSION as DRAWS_VERSION
 from genstudio.samplers.draws import KeyedDraws
+from genstudio.samplers.plan import Plan
+from genstudio.samplers.speculate.account import Account, Book
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
 from genstudio.selection import choose_selection
@@ -45,6 +49,15 @@ from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.protocol import Sampling
 
 UNREAD: Final = "a text"  # stands for any
+T = TypeVar("T")
+
+
+class Companion(NamedTuple):
+    """The network of a further release that accelerators need, with the hash of its weights."""
+
+    network: nn.Module
+    release: Release
+    digest: str
 
 
 @dataclass
@@ -63,15 +76,14 @@ class Studio:
     draws: KeyedDraws = KeyedDraws()
     judges: dict[str, Judge] = field(default_factory=dict)
     canvases: dict[Edit, Canvas] = field(default_factory=dict)
+    companions: dict[str, Companion] = field(default_factory=dict)
     reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
         self.reader = Reader(self.release, self.runtime)
-        kernels = chosen(self.runtime.torch_device.type, self.draws.kernels)
-        for network in (self.generator, self.tokenizer):
-            use_kernels(network, kernels)
+        self._ready(self.generator)
+        use_kernels(self.tokenizer, self.kernels)
         self.tokenizer.decoder.to(getattr(torch, self.runtime.decoder_dtype))
-        pack(self.generator)
 
     @classmethod
     def load(
@@ -98,6 +110,11 @@ class Studio:
         )
 
     @property
+    def kernels(self) -> Kernels:
+        """The twin that runs in its networks."""
+        return chosen(self.runtime.torch_device.type, self.draws.kernels)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes, by label."""
         return names_of(self.release.classes, self.generator.config.classes)
@@ -111,6 +128,7 @@ class Studio:
         prompts: str | Sequence[str] = (),
         negative: str | None = None,
         features: Path | str | None = None,
+        accel: str | Sequence[str] = (),
         batch: int = 16,
         best_of: int = 1,
         accept: float | None = None,
@@ -123,7 +141,8 @@ class Studio:
     ) -> list[Picture]:
         """Pictures of classes or prompts; see `genstudio sample --help` for what the arguments mean.
 
-        `recipe` overrides single fields of the release's recipe: cfg, top_k, top_p, temperature, smooth.
+        `accel` are accelerators as `--accel` takes them. `recipe` overrides single fields of the release's
+        recipe: cfg, top_k, top_p, temperature, smooth.
         """
         edit = choose_edit(self.release, image, mask, outside, paste)
         asked = [prompts] if isinstance(prompts, str) else prompts
@@ -139,6 +158,7 @@ class Studio:
             edit=edit,
             negative=texts.negative if texts else None,
             features=texts.features if texts else None,
+            accelerators=choose_accelerators(self.release, [accel] if isinstance(accel, str) else accel),
         )
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 
@@ -169,9 +189,12 @@ class Studio:
             if any(map(request.kept, positions)):
                 yield from self.batch(request, positions)
 
-    def facts(self) -> dict[str, Any]:
-        """What else belongs into a picture's metadata: weights, device, precision, versions."""
-        return {"weights": self.digests | self.reader.digests, "draws": DRAWS_VERSION, **self.runtime.facts()}
+    def facts(self, accelerators: Sequence[Accelerator] = ()) -> dict[str, Any]:
+        """What else belongs into a picture's metadata: weights, those of what was used to make it faster
+        included, device, precision, versions."""
+        used = [self._companion(name) for one in accelerators for name in one.companions]
+        weights = self.digests | self.reader.digests | {one.release.name: one.digest for one in used}
+        return {"weights": weights, "draws": DRAWS_VERSION, **self.runtime.facts()}
 
     def batch(self, request: Request, positions: range) -> Iterator[Event]:
         """Sample the pictures at these positions together, whatever the request says of batches."""
@@ -181,15 +204,37 @@ class Studio:
 
     @torch.inference_mode()
     def _batch(self, request: Request, positions: range) -> Iterator[Event]:
-        job = self._job(request, positions)
-        walk = walk_of(self.generator, self.tokenizer)
-        for number, step in enumerate(run(walk, job)):
+        plan = self.plan(request)
+        book = Book() if request.accelerators else None
+        job = self.job(request, positions, plan)._replace(trace=book)
+        for number, (step, seconds) in enumerate(_timed(run(plan.walk, job))):
             if isinstance(step, Done):
                 pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request)
-                yield from self._pictures(pixels_BCHW, request, positions)
+                yield from self._pictures(pixels_BCHW, request, positions, book.accounts() if book else [])
             else:
                 preview = partial(self._preview, step, job, request)
-                yield Advance(positions, number, step.done, step.total, preview)
+                yield Advance(positions, number, step.done, step.total, preview, step.stats, seconds)
+
+    def plan(self, request: Request) -> Plan:
+        """How a request is sampled. Companions are loaded when they are needed first.
+
+        Raises GenstudioError where their weights are missing or unfit.
+        """
+        plain = Plan(
+            generator=self.generator,
+            tokenizer=self.tokenizer,
+            recipe=request.recipe,
+            cache=full_caches(self.generator),
+            walk=walk_of(self.generator, self.tokenizer),
+            companion=lambda name: self._companion(name).network,
+        )
+        return plain.accelerated(request.accelerators)
+
+    def job(self, request: Request, positions: range, plan: Plan) -> Job:
+        """What a batch has to make."""
+        seeds = [request.pictures[position].seed for position in positions]
+        seed_B = torch.tensor(seeds, device=self.runtime.torch_device)
+        return Job(self._given(request, positions), seed_B, plan.recipe, self.draws, plan.cache)
 
     @torch.inference_mode()
     def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:
@@ -212,12 +257,6 @@ class Studio:
         pixels_BCHW, edit = self.decode(codes, sampling, request.side), request.edit
         return self._canvas(edit).paste(pixels_BCHW) if edit and edit.paste else pixels_BCHW
 
-    def _job(self, request: Request, positions: range) -> Job:
-        seeds = [request.pictures[position].seed for position in positions]
-        seed_B = torch.tensor(seeds, device=self.runtime.torch_device)
-        cache = partial(_full_cache, self.generator)
-        return Job(self._given(request, positions), seed_B, request.recipe, self.draws, cache)
-
     def _given(self, request: Request, positions: range) -> Given:
         if self.release.caption is not None:
             return self.reader.given(request, positions)
@@ -228,13 +267,16 @@ class Studio:
         prefix = self._canvas(request.edit).prefix(len(labels)) if request.edit else None
         return Given(label_B=label_B, prefix=prefix)
 
-    def _pictures(self, pixels_BCHW: Tensor, request: Request, positions: range) -> Iterator[Picture]:
-        for pixels_CHW, position in zip(pixels_BCHW, positions, strict=True):
+    def _pictures(
+        self, pixels_BCHW: Tensor, request: Request, positions: range, accounts: Sequence[Account]
+    ) -> Iterator[Picture]:
+        for row, (pixels_CHW, position) in enumerate(zip(pixels_BCHW, positions, strict=True)):
             if request.kept(position):
                 wanted = request.pictures[position]
-                place = Place(len(positions), position - positions.start)
+                place = Place(len(positions), row)
                 name = wanted.prompt or name_of(wanted.label, self.classes)
-                yield Picture(pixels_CHW, wanted, name, position, place)
+                account = accounts[row] if accounts else None
+                yield Picture(pixels_CHW, wanted, name, position, place, account=account)
 
     def _canvas(self, edit: Edit) -> Canvas:
         """Encoded once, however many batches it is kept in."""
@@ -242,6 +284,19 @@ class Studio:
             assert isinstance(self.tokenizer, MultiScaleVQ)
             self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
         return self.canvases[edit]
+
+    def _companion(self, name: str) -> Companion:
+        """Loaded once, however many batches it helps with."""
+        if name not in self.companions:
+            release = catalogue.find(name)
+            network = weights.load(release, self.runtime.torch_device, self.runtime.torch_dtype)
+            self._ready(network)
+            self.companions[name] = Companion(network, release, digest(weights.resolve(release)))
+        return self.companions[name]
+
+    def _ready(self, network: nn.Module) -> None:
+        use_kernels(network, self.kernels)
+        pack(network)
 
     def _judge(self, name: str) -> Judge:
         """Opened once, however many batches it judges; its library costs a second that few runs need."""
@@ -259,10 +314,15 @@ def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
         raise GenstudioError(str(error), "Leave --kernels away, or give --kernels torch.") from error
 
 
-def _full_cache(generator: Generator, rows: int, capacity: int, look: int) -> FullCache:
-    weight = next(generator.parameters())
-    dtype = str(weight.dtype).removeprefix("torch.")
-    return FullCache(generator.config.cache_spec(rows, capacity, dtype, look), weight.device)
+def _timed(steps: Iterator[T]) -> Iterator[tuple[T, float]]:
+    """Each with the seconds that it took, in which whoever reads them has no part."""
+    while True:
+        start = time.perf_counter()
+        try:
+            step = next(steps)
+        except StopIteration:
+            return
+        yield step, time.perf_counter() - start
 
 
 def _listed(classes: int | list[int]) -> list[int]:

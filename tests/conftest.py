@@ -10,6 +10,7 @@ from torch import nn
 from genstudio import registry
 from genstudio.configs.features import ClassifierConfig
 from genstudio.releases import weights
+from genstudio.releases.release import Companions
 from genstudio.samplers.guidance import Guidance, Plus
 from genstudio.samplers.recipe import Recipe, TopK
 from tests.releases import tiny
@@ -32,6 +33,31 @@ def tiny_var(home: Path) -> str:
         network = registry.build(release.config, "cpu")
         weights.save_release(home / "models" / release.name, _calm(network), release)
     return generator.name
+
+
+@pytest.fixture
+def tiny_llamagen(home: Path) -> str:
+    """The name of a tiny next-token generator with random weights, beside its tokenizer and its draft.
+
+    Its codes are decided sharply enough that drafts are accepted, and loosely enough that they are refused.
+    """
+    recipe = Recipe(guidance=Guidance(cfg=2.0), filters=(TopK(12),))
+    draft = replace(tiny.SEQUENCE, depth=1)
+    for config, name in ((tiny.SEQUENCE, "tiny-llamagen"), (draft, "tiny-draft")):
+        release = replace(
+            tiny.release(config, name),
+            tokenizer="tiny-grid-vq",
+            recipe=recipe,
+            companions=Companions(draft="tiny-draft" if name == "tiny-llamagen" else None),
+        )
+        network = _calm(registry.build(config, "cpu"))
+        for value in network.parameters():
+            value.data.mul_(2)
+        weights.save_release(home / "models" / name, network, release)
+    tokenizer = tiny.release(tiny.GRID_VQ, "tiny-grid-vq")
+    network = _calm(registry.build(tokenizer.config, "cpu"))
+    weights.save_release(home / "models" / tokenizer.name, network, tokenizer)
+    return "tiny-llamagen"
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from genstudio.cli.options import Device, Json
 from genstudio.cli.pull import pull, say_imported
 from genstudio.cli.table import show_facts, show_table
 from genstudio.errors import Exit
-from genstudio.samplers.accelerators import ACCELERATORS
 
 if TYPE_CHECKING:
     from genstudio.releases.release import Release
@@ -39,10 +38,7 @@ As = Annotated[
 ]
 
 ByAccelerator = Annotated[
-    bool,
-    typer.Option(
-        "--accel", help="Which accelerator takes which model, and its promise.", hidden=not ACCELERATORS
-    ),
+    bool, typer.Option("--accel", help="Which accelerator takes which model, and its promise.")
 ]
 
 
@@ -223,7 +219,7 @@ def _facts(release: "Release") -> dict[str, str]:
         "numbers": ", ".join(f"{name} {_short(value)}" for name, value in config.items()),
         "tokenizer": release.tokenizer,
         "text": _text(release),
-        "teacher": _teacher(release),
+        "companions": _companions(release),
         "classes": classes,
         "recipe": release.recipe.describe() if release.tokenizer else None,
         "protocol": _protocol(release),
@@ -245,12 +241,9 @@ def _text(release: "Release") -> str | None:
     return f"{read}, {caption.slots} tokens of {caption.width}"
 
 
-def _teacher(release: "Release") -> str | None:
-    if (distilled := release.distilled) is None:
-        return None
-    known = {"weights": distilled.sha256, "lessons": distilled.lessons}
-    hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in known.items() if digest)
-    return f"{distilled.teacher} ({hashes})" if hashes else distilled.teacher
+def _companions(release: "Release") -> str:
+    named = asdict(release.companions).items()
+    return ", ".join(f"{role} {name}" for role, name in named if name)
 
 
 def _protocol(release: "Release") -> str | None:

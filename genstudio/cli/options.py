@@ -7,7 +7,6 @@ import typer
 from genstudio_kernels.select import Kernels
 
 from genstudio.cli.complete import model_names
-from genstudio.samplers.accelerators import ACCELERATORS
 
 Model = Annotated[
     str | None,
@@ -29,12 +28,9 @@ Negative = Annotated[
 FeatureSource = Annotated[
     Path | None, typer.Option("--features", help="Features of prompts, by `genstudio features`.")
 ]
-# Shown as soon as there is one that somebody could name.
 Accel = Annotated[
     list[str] | None,
-    typer.Option(
-        "--accel", help="NAME or NAME:key=value,...; see `models --accel`.", hidden=not ACCELERATORS
-    ),
+    typer.Option("--accel", help="NAME or NAME:key=value,...; see `models --accel`. Repeatable."),
 ]
 
 Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]

@@ -9,7 +9,16 @@ from typing import Final, Literal
 
 from genstudio.configs.llamagen import Caption, LlamaGenConfig, gated_width
 from genstudio.configs.vq import VQConfig
-from genstudio.releases.release import File, Packing, PixelRule, Protocol, Release, Score, TextPart
+from genstudio.releases.release import (
+    Companions,
+    File,
+    Packing,
+    PixelRule,
+    Protocol,
+    Release,
+    Score,
+    TextPart,
+)
 from genstudio.samplers.guidance import Guidance
 from genstudio.samplers.recipe import Recipe, TopK
 
@@ -27,6 +36,7 @@ VOCAB: Final = 16_384
 CAPTION: Final = Caption(slots=120, width=2048)
 TEXT: Final = TextPart(encoder="google/flan-t5-xl", cleaning="deepfloyd")
 SCORED: Final = 256  # pixels: larger pictures are brought to it before they are scored
+SMALLEST: Final = "B"  # drafts for all others
 # depth, heads, width
 SIZES: Final = {
     "B": (12, 12, 768),
@@ -118,6 +128,7 @@ def _of_classes(
         licence=None,
         source=f"{SOURCE}; cfg {RECALLED}" if recalled == "cfg" else SOURCE,
         tokenizer=DS16.name,
+        companions=Companions(draft=None if size == SMALLEST else f"llamagen-{SMALLEST.lower()}-{pixels}"),
         file=File(hub=HUB, name=f"c2i_{size}_{pixels}.pt"),
         packing=PACKING,
         recipe=Recipe(guidance=Guidance(cfg=cfg)),

@@ -20,34 +20,52 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
     from genstudio.releases.release import Release
+    from genstudio.samplers.plan import Plan
 
 Site = Literal["release", "recipe", "cache", "walk"]
 SITES: Final[tuple[Site, ...]] = get_args(Site)  # the order in which they are applied
 
 # Names and their classes as strings, imported when asked for. A class stands in a module without torch.
-ACCELERATORS: Final[Mapping[str, str]] = {}
+_DRAFTING: Final = "genstudio.samplers.speculate.settings"
+ACCELERATORS: Final[Mapping[str, str]] = {
+    "jacobi": f"{_DRAFTING}:Jacobi",
+    "sjd": f"{_DRAFTING}:SJD",
+    "spectr": f"{_DRAFTING}:SpecTr",
+    "lantern": f"{_DRAFTING}:Lantern",
+}
 
 
 class Accelerator(Protocol):
     """Settings of one accelerator. `beside` names those that it was shown to work with: a pair that neither
-    side names is refused."""
+    side names is refused. `companions` are the releases whose weights it needs as well."""
 
     name: ClassVar[str]
     site: ClassVar[Site]
     summary: ClassVar[str]
     beside: ClassVar[frozenset[str]]
 
+    @property
+    def companions(self) -> tuple[str, ...]: ...
+
     def refusal(self, release: "Release", others: tuple[str, ...]) -> str | None:
         """Why it cannot be used with a release beside `others`, as half a sentence; None where it can."""
+        ...
+
+    def settled(self, release: "Release") -> "Accelerator":
+        """The same with what was left to the release filled in: what a picture's metadata has to say."""
         ...
 
     def label(self, recipe: Recipe) -> Exactness:
         """What its pictures promise, with these settings, by that recipe."""
         ...
 
+    def apply(self, plan: "Plan") -> "Plan":
+        """The plan with its own part in place of one; imports what it needs."""
+        ...
+
 
 def choose_accelerators(release: "Release", texts: Sequence[str]) -> tuple[Accelerator, ...]:
-    """What several `--accel` mean for a release, in the order in which they are applied.
+    """What several `--accel` mean for a release, settled, in the order in which they are applied.
 
     Raises GenstudioError for unknown names, settings that mean nothing, one that the release does not take,
     and two that do not go together.
@@ -62,7 +80,17 @@ def choose_accelerators(release: "Release", texts: Sequence[str]) -> tuple[Accel
                 f"{one.name} does not take {release.name}: {why}.",
                 "What takes what: genstudio models --accel.",
             )
-    return chosen
+    return tuple(one.settled(release) for one in chosen)
+
+
+def check_companions(accelerators: Sequence[Accelerator]) -> None:
+    """Raises GenstudioError (exit code 3) where weights that they need are not on this machine."""
+    from genstudio.releases import catalogue
+    from genstudio.releases.places import resolve
+
+    for one in accelerators:
+        for name in one.companions:
+            resolve(catalogue.find(name))
 
 
 def parse(text: str) -> Accelerator:
@@ -91,7 +119,7 @@ def describe(accelerator: Accelerator) -> str:
 def settings_of(accelerator: Accelerator) -> dict[str, Any]:
     """Its settings by name."""
     names = [field.name for field in fields(cast("DataclassInstance", accelerator))]
-    return {name: getattr(accelerator, name) for name in names}
+    return {_public(name): getattr(accelerator, name) for name in names}
 
 
 def promise(accelerators: Sequence[Accelerator], recipe: Recipe) -> Exactness:
@@ -107,7 +135,7 @@ def every() -> list[Accelerator]:
 def _kind(name: str) -> "type[Accelerator]":
     if name not in ACCELERATORS:
         near = difflib.get_close_matches(name, ACCELERATORS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(ACCELERATORS) or 'none yet'}."
+        hint = f"Did you mean {near[0]}?" if near else f"Known are: {', '.join(ACCELERATORS)}."
         raise GenstudioError(f"There is no accelerator {name!r}.", hint)
     module, _, kind = ACCELERATORS[name].partition(":")
     return cast("type[Accelerator]", getattr(import_module(module), kind))
@@ -116,15 +144,15 @@ def _kind(name: str) -> "type[Accelerator]":
 def _made(kind: "type[Accelerator]", given: Mapping[str, str]) -> Accelerator:
     from pydantic import TypeAdapter, ValidationError  # the options of every --help need the table alone
 
-    known = [field.name for field in fields(cast("type[DataclassInstance]", kind))]
+    known = {_public(field.name): field.name for field in fields(cast("type[DataclassInstance]", kind))}
     if unknown := [key for key in given if key not in known]:
         hint = f"Its settings are: {', '.join(known)}." if known else "It has none."
         raise GenstudioError(f"{kind.name} has no setting {unknown[0]!r}.", hint)
     try:
-        return TypeAdapter(kind).validate_python(given)
+        return TypeAdapter(kind).validate_python({known[key]: value for key, value in given.items()})
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "a setting"
+        key = _public(".".join(map(str, first["loc"]))) or "a setting"
         raise GenstudioError(
             f"--accel {kind.name}: {key} = {given.get(key)!r} cannot be.", f"{first['msg']}."
         ) from error
@@ -137,6 +165,11 @@ def _check_pair(one: Accelerator, other: Accelerator) -> None:
         raise GenstudioError(
             f"{one.name} and {other.name} were never shown to work together.", "Give one of them."
         )
+
+
+def _public(field: str) -> str:
+    """A setting whose name is a word of the language has an underscore behind it: `lambda_`."""
+    return field.removesuffix("_")
 
 
 def _said(value: object) -> str:

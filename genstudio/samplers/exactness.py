@@ -20,6 +20,11 @@ class Exactness(IntEnum):
         """As people read it: "same-distribution"."""
         return self.name.lower().replace("_", "-")
 
+    @property
+    def words(self) -> str:
+        """The label of a run: arithmetic that is grouped in another way may decide a near tie otherwise."""
+        return f"{self.label} up to near ties" if self is Exactness.EXACT else self.label
+
 
 def weakest(labels: Iterable[Exactness]) -> Exactness:
     """What a run promises that uses all of these at once; exact where there are none."""

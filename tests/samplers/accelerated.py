@@ -9,11 +9,26 @@ from pydantic import Field
 from genstudio.releases.release import Release
 from genstudio.samplers.accelerators import ACCELERATORS, Site
 from genstudio.samplers.exactness import Exactness
+from genstudio.samplers.plan import Plan
 from genstudio.samplers.recipe import Recipe
 
 
+class Toy:
+    """Needs nothing and does nothing."""
+
+    @property
+    def companions(self) -> tuple[str, ...]:
+        return ()
+
+    def settled(self, release: Release) -> "Toy":
+        return self
+
+    def apply(self, plan: Plan) -> Plan:
+        return plan
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ahead:
+class Ahead(Toy):
     """Guesses codes ahead; exact unless it is told to be loose."""
 
     name: ClassVar[str] = "ahead"
@@ -35,7 +50,7 @@ class Ahead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Small:
+class Small(Toy):
     """A smaller cache."""
 
     name: ClassVar[str] = "small"
@@ -58,6 +73,8 @@ class Alone(Small):
 
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fill the table for one test."""
+    """Fill the table with toys alone, for one test."""
+    for name in list(ACCELERATORS):
+        monkeypatch.delitem(ACCELERATORS, name)  # type: ignore[arg-type]
     for kind in (Ahead, Small, Alone):
         monkeypatch.setitem(ACCELERATORS, kind.name, f"{__name__}:{kind.__name__}")  # type: ignore[arg-type]

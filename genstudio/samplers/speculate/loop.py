@@ -16,6 +16,8 @@ from torch import Tensor
 
 from genstudio.samplers.picks import guided_logits, law
 from genstudio.samplers.sequence import SequenceState, SequenceWalk, Trunk, drop_null_rows
+from genstudio.samplers.speculate.account import Origin
+from genstudio.samplers.speculate.judges import last_node
 from genstudio.samplers.speculate.laws import Units
 from genstudio.samplers.speculate.proposal import Judge, Proposal, Standing, Verdict
 from genstudio.samplers.speculate.proposers import Proposer, Round, Seen
@@ -27,20 +29,25 @@ from genstudio.samplers.walk import Job
 class SpeculativeState:
     """Where B pictures stand. `plain` is the state of the wrapped walk (condition, cache, given codes),
     `memory` the proposer's; `ids_BN` and `made_B` are the codes and how many there are, `known` the same
-    numbers on the host.
+    numbers on the host. `origin_BN` says how every code came, `pass_BN` by which pass of the network.
 
-    Statistics: `passes` of the network; `accepted` drafts and `codes_per_pass`, both per picture and round.
+    Statistics: `passes` of the network; `accepted` drafts and `codes_per_pass`, both per picture and round;
+    `acceptance`, the share of judged places whose draft was accepted.
     """
 
     plain: SequenceState
     memory: Any
     units: Units
     ids_BN: Tensor
+    origin_BN: Tensor
+    pass_BN: Tensor
     made_B: Tensor
     known: list[int]
     passes: int = 0
     rounds: int = 0
     emitted: int = 0
+    accepted: int = 0
+    refused: int = 0
     stats: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -80,7 +87,9 @@ class SpeculativeWalk:
         ids_BN = F.pad(plain.ids_BL, (0, nodes + 1))
         made_B = torch.full_like(job.seed_B, plain.unit)
         units = Units.of(self.trunk.order, job)
-        return SpeculativeState(plain, memory, units, ids_BN, made_B, [plain.unit] * job.batch)
+        origin_BN, pass_BN = (torch.zeros_like(ids_BN, dtype=kind) for kind in (torch.uint8, torch.int32))
+        known = [plain.unit] * job.batch
+        return SpeculativeState(plain, memory, units, ids_BN, origin_BN, pass_BN, made_B, known)
 
     def advance(self, state: SpeculativeState) -> None:
         """The first code by the plain walk, then a round."""
@@ -95,7 +104,7 @@ class SpeculativeWalk:
         self._commit(state, verdict)
         self._emit(state, proposal, verdict)
         self.proposer.learn(state.memory, Seen(hidden_RmD, p_BmV, proposal, verdict))
-        _tell(job, proposal, verdict)
+        _tell(state, proposal, verdict)
 
     def draft(self, state: SpeculativeState) -> tuple[Standing, Proposal]:
         """Where the pictures stand, and drafts for the places behind."""
@@ -149,22 +158,33 @@ class SpeculativeWalk:
         state.plain.cache.commit(state.plain.cond.spread(path_Bd))
 
     def _emit(self, state: SpeculativeState, proposal: Proposal, verdict: Verdict) -> None:
-        """Write the new codes; what a complete picture is told lies behind its end."""
-        new_Bd = verdict.emitted(proposal.ids_Rm)
-        place_Bd = state.made_B[:, None] + torch.arange(new_Bd.shape[1], device=new_Bd.device)
-        old_Bd = state.ids_BN.gather(1, place_Bd)
-        state.ids_BN.scatter_(1, place_Bd, torch.where(new_Bd < 0, old_Bd, new_Bd))
+        """Write the new codes and how they came; what a complete picture is told lies behind its end."""
+        new_Bd, refused_B = verdict.emitted(proposal.ids_Rm), _refused(proposal, verdict)
+        ahead_d = torch.arange(new_Bd.shape[1], device=new_Bd.device)
+        drawn_B1 = torch.where(refused_B, Origin.REDRAWN, Origin.PLAIN)[:, None]
+        origin_Bd = torch.where(ahead_d < verdict.accepted_R[:, None], Origin.ACCEPTED, drawn_B1)
+        place_Bd, there_Bd = state.made_B[:, None] + ahead_d, new_Bd >= 0
+        _put(state.ids_BN, place_Bd, new_Bd, there_Bd)
+        _put(state.origin_BN, place_Bd, origin_Bd, there_Bd)
+        _put(state.pass_BN, place_Bd, torch.full_like(place_Bd, state.passes), there_Bd)
         state.made_B = (state.made_B + verdict.accepted_R + 1).clamp(max=state.end)
-        known = state.made_B.tolist()
+        known, accepted, refused = torch.stack([state.made_B, verdict.accepted_R, refused_B]).tolist()
+        self._count(state, known, sum(accepted), sum(refused))
+
+    def _count(self, state: SpeculativeState, known: list[int], accepted: int, refused: int) -> None:
+        """The numbers of a round."""
         state.passes += 1
         state.rounds += sum(before < state.end for before in state.known)
         state.emitted += sum(known) - sum(state.known)
+        state.accepted += accepted
+        state.refused += refused
         state.known = known
         codes_per_pass = state.emitted / state.rounds
         state.stats = {
             "passes": state.passes,
             "accepted": codes_per_pass - 1,
             "codes_per_pass": codes_per_pass,
+            "acceptance": state.accepted / max(1, state.accepted + state.refused),
         }
 
 
@@ -191,9 +211,24 @@ def _forced(p_BmV: Tensor, code_Bm: Tensor, plain: SequenceState) -> Tensor:
     return torch.where(plain.known_BL.gather(1, code_Bm)[..., None], given_BmV, p_BmV)
 
 
-def _tell(job: Job, proposal: Proposal, verdict: Verdict) -> None:
-    if job.trace is not None:
-        job.trace("drafts", proposal.ids_Rm)
-        job.trace("parents", proposal.tree.parent_Rm)
-        job.trace("path", verdict.path_Rd)
-        job.trace("law", verdict.law_RV)
+def _refused(proposal: Proposal, verdict: Verdict) -> Tensor:
+    """Whether the code behind the path stands in for drafts that were refused there, [B]."""
+    below_Bm = proposal.tree.parent_Rm == last_node(verdict.path_Rd)[:, None]
+    return (below_Bm & (proposal.ids_Rm >= 0)).any(1)
+
+
+def _put(values_BN: Tensor, place_Bd: Tensor, new_Bd: Tensor, there_Bd: Tensor) -> None:
+    """Write what is there, keep the rest."""
+    old_Bd = values_BN.gather(1, place_Bd)
+    values_BN.scatter_(1, place_Bd, torch.where(there_Bd, new_Bd.to(values_BN.dtype), old_Bd))
+
+
+def _tell(state: SpeculativeState, proposal: Proposal, verdict: Verdict) -> None:
+    trace = state.plain.job.trace
+    if trace is not None:
+        trace("drafts", proposal.ids_Rm)
+        trace("parents", proposal.tree.parent_Rm)
+        trace("path", verdict.path_Rd)
+        trace("law", verdict.law_RV)
+        trace("origins", state.origin_BN[:, : state.end])
+        trace("passes", state.pass_BN[:, : state.end])
