@@ -17,6 +17,7 @@ NETWORKS: Final[Mapping[str, str]] = {
     "llamagen": "genstudio.generators.llamagen:LlamaGen",
     "nar": "genstudio.generators.nar:NAR",
     "drafter": "genstudio.generators.drafter:Drafter",
+    "mar": "genstudio.generators.mar:MAR",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",
     "vq": "genstudio.tokenizers.vq:VQ",
     "kl": "genstudio.tokenizers.kl:KL",

@@ -2,17 +2,23 @@
 
 The one table that knows which walk belongs to which network and tokenizer; everything that samples goes
 through it, whatever the method.
-Shapes: B pictures, L codes of a picture, V vocabulary.
+Shapes: B pictures, L codes of a picture, V vocabulary, C channels of a token.
 """
 
 from collections.abc import Callable, Mapping
+from math import log
 from typing import Any, Final, NamedTuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from genstudio.errors import Exit, GenstudioError
-from genstudio.generators import llamagen, nar, var
+from genstudio.generators import llamagen, mar, nar, var
 from genstudio.generators.base import Generator
+from genstudio.samplers.diffusion import Diffusion, cosine_abar
+from genstudio.samplers.diffusion_loss import DiffusionLoss
+from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.samplers.neighbour import NeighbourWalk
 from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.sequence import SequenceWalk
@@ -21,13 +27,23 @@ from genstudio.samplers.walk import Walk
 from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
+TIMESTEPS: Final = 1000  # of the diffusion that heads are trained on
+
+
+class Surprise(NamedTuple):
+    """The loss of one teacher-forced pass over known codes, that of knowing nothing, and what both count."""
+
+    loss: float
+    ignorant: float
+    unit: str
+
 
 class Method(NamedTuple):
-    """`walk` drives a generator with its tokenizer; `logits` [B,L,V] are those of one teacher-forced pass
-    over known codes, in their order."""
+    """`walk` drives a generator with its tokenizer; `surprise` says how well it knows codes that it is
+    told."""
 
     walk: Callable[[Any, Any], Walk[Any]]
-    logits: Callable[[Any, Any, Codes, Given], Tensor]
+    surprise: Callable[[Any, Any, Codes, Given], Surprise]
 
 
 def walk_of(generator: Generator, tokenizer: ConvTokenizer) -> Walk[Any]:
@@ -44,8 +60,9 @@ def _scale_walk(network: var.VAR, tokenizer: ConvTokenizer) -> ScaleWalk:
     return ScaleWalk(network, _multi_scale(tokenizer).pyramid)
 
 
-def _scale_logits(network: var.VAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Tensor:
-    return var.teacher_forced(network, _multi_scale(tokenizer).pyramid.teacher(codes), given)
+def _scale_surprise(network: var.VAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Surprise:
+    teacher_BnC = _multi_scale(tokenizer).pyramid.teacher(codes)
+    return _in_nats(var.teacher_forced(network, teacher_BnC, given), codes)
 
 
 def _sequence_walk(network: llamagen.LlamaGen, tokenizer: ConvTokenizer) -> SequenceWalk:
@@ -53,11 +70,11 @@ def _sequence_walk(network: llamagen.LlamaGen, tokenizer: ConvTokenizer) -> Sequ
     return SequenceWalk(network)
 
 
-def _sequence_logits(
+def _sequence_surprise(
     network: llamagen.LlamaGen, tokenizer: ConvTokenizer, codes: Codes, given: Given
-) -> Tensor:
+) -> Surprise:
     del tokenizer
-    return llamagen.teacher_forced(network, codes.data[0], given)
+    return _in_nats(llamagen.teacher_forced(network, codes.data[0], given), codes)
 
 
 def _neighbour_walk(network: nar.NAR, tokenizer: ConvTokenizer) -> NeighbourWalk:
@@ -65,9 +82,30 @@ def _neighbour_walk(network: nar.NAR, tokenizer: ConvTokenizer) -> NeighbourWalk
     return NeighbourWalk(network)
 
 
-def _neighbour_logits(network: nar.NAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Tensor:
+def _neighbour_surprise(network: nar.NAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Surprise:
     del tokenizer
-    return nar.teacher_forced(network, codes.data[0], given)
+    return _in_nats(nar.teacher_forced(network, codes.data[0], given), codes)
+
+
+def _masked_surprise(network: mar.MAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Surprise:
+    """Half of the tokens under noise of all levels; a head that knows nothing says that there is none."""
+    del tokenizer
+    tokens_BLC = mar.to_tokens(codes.data[0], network.config.patch)
+    places_B1 = torch.arange(len(tokens_BLC), device=tokens_BLC.device)
+    order_BL = KeyedDraws().order(Use.ORDER, places_B1, network.config.codes)
+    masked = network.config.codes // 2
+    loss = DiffusionLoss(Diffusion.retain(cosine_abar(), range(TIMESTEPS)), tokens_BLC.device)
+    at = At(places_B1, places_B1[:, None])
+    t_1Bm = KeyedDraws().uniform(Use.TIME, at, (masked,)).mul(TIMESTEPS).long()[None]
+    noise_1BmC = KeyedDraws().normal(Use.NOISE, at, (masked, network.config.channels))[None]
+    parts = mar.token_losses(network, loss, tokens_BLC, given, order_BL, t_1Bm, noise_1BmC)
+    return Surprise(float(parts.mse_N.mean()), 1.0, "of the variance of noise")
+
+
+def _in_nats(logits_BLV: Tensor, codes: Codes) -> Surprise:
+    """Cross-entropy of ids in the order in which they are predicted."""
+    loss = F.cross_entropy(logits_BLV.flatten(0, 1), torch.cat(codes.data, dim=1).flatten())
+    return Surprise(float(loss), log(logits_BLV.shape[-1]), "nats per code")
 
 
 def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
@@ -78,7 +116,7 @@ def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
 
 
 METHODS: Final[Mapping[str, Method]] = {
-    "var": Method(_scale_walk, _scale_logits),
-    "llamagen": Method(_sequence_walk, _sequence_logits),
-    "nar": Method(_neighbour_walk, _neighbour_logits),
+    "var": Method(_scale_walk, _scale_surprise),
+    "llamagen": Method(_sequence_walk, _sequence_surprise),
+    "nar": Method(_neighbour_walk, _neighbour_surprise),
 }

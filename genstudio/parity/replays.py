@@ -27,6 +27,7 @@ REPLAYS = {
     "LANTERN and LANTERN++ full": "genstudio.parity.lantern_run:replay_run",
     "NAR image": "genstudio.parity.nar:replay",
     "MAR KL-VAE": "genstudio.parity.mar_vae:replay",
+    "MAR encoder/decoder": "genstudio.parity.mar:replay_network",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Distilled Decoding: deterministic noise-to-token flow-matching map": "genstudio.parity.flow_map:replay",
     "Metrics": "genstudio.parity.metrics:replay",

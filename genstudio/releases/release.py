@@ -14,6 +14,7 @@ from genstudio.configs.drafter import DrafterConfig
 from genstudio.configs.features import ClassifierConfig
 from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
+from genstudio.configs.mar import MARConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.nar import NARConfig
 from genstudio.configs.var import VARConfig
@@ -25,7 +26,7 @@ Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Cleaning = Literal["none", "deepfloyd"]
-GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig
+GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig | MARConfig
 TokenizerConfig = MultiScaleVQConfig | VQConfig | KLConfig
 HelperConfig = DrafterConfig | ClassifierConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | HelperConfig, Field(discriminator="kind")]

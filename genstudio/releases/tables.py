@@ -9,6 +9,7 @@ from genstudio.releases.rename import Table
 from genstudio.releases.table_kl import kl_table
 from genstudio.releases.table_lantern import drafter_table
 from genstudio.releases.table_llamagen import llamagen_table
+from genstudio.releases.table_mar import mar_table
 from genstudio.releases.table_nar import nar_table
 from genstudio.releases.table_var import tokenizer_table, transformer_table
 from genstudio.releases.table_vq import vq_table
@@ -18,6 +19,7 @@ TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
     "llamagen": llamagen_table,
     "nar": nar_table,
     "drafter": drafter_table,
+    "mar": mar_table,
     "multiscale_vq": tokenizer_table,
     "vq": vq_table,
     "kl": kl_table,

@@ -2,18 +2,16 @@
 
 Hash and tensor table first; then a picture goes through the tokenizer and back, and its codes through the
 generator. A wrong pairing of generator and tokenizer loads without an error and shows only there: its loss is
-above log V, the loss of knowing nothing.
-Shapes: B = 1 picture, C channels, H x W pixels, L codes, V vocabulary.
+above that of knowing nothing.
+Shapes: B = 1 picture, C channels, H x W pixels.
 """
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -130,10 +128,8 @@ def _round_trip(tokenizer: ConvTokenizer, release: Release, pixels_BCHW: Tensor)
 
 
 def _loss(generator: Generator, tokenizer: ConvTokenizer, x_BCHW: Tensor) -> Check:
-    """Teacher-forced cross entropy of the picture's codes without its class, in nats per code."""
+    """Teacher-forced, without the picture's class."""
     codes = tokenizer.encode(x_BCHW)
     null_B = torch.full((len(x_BCHW),), generator.config.classes, device=x_BCHW.device)
-    logits_BLV = method_of(generator).logits(generator, tokenizer, codes, Given(label_B=null_B))
-    loss = float(F.cross_entropy(logits_BLV.flatten(0, 1), torch.cat(codes.data, dim=1).flatten()))
-    most = math.log(generator.config.vocab)
-    return Check("loss", loss < most, f"{loss:.3f} nats per code; less than log V = {most:.3f} is expected")
+    loss, ignorant, unit = method_of(generator).surprise(generator, tokenizer, codes, Given(label_B=null_B))
+    return Check("loss", loss < ignorant, f"{loss:.3f} {unit}; less than {ignorant:.3f} is expected")

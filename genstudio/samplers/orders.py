@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from math import prod
+from math import cos, floor, pi, prod
 
 import torch
 from torch import Tensor
 
-from genstudio.samplers.values import Blocks, Causal, Unit
+from genstudio.errors import GenstudioError
+from genstudio.samplers.values import Blocks, Causal, Full, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,3 +145,57 @@ class NeighbourOrder:
 
     def _distances(self) -> Tensor:
         return self._places().sum(0)
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedOrder:
+    """Random sets of tokens, few at first and more and more (MAR, arXiv 2406.11838; MaskGIT's cosine plan).
+
+    After step k of K, floor(L cos(pi/2 (k + 1) / K)) of L tokens are still masked; every step makes one at
+    least, and the last one all that are left. Units number tokens as they are made: where they stand is drawn
+    for each picture. With `known` tokens given before, the plan is that of the others, in no more steps than
+    there are of them. Every step looks at all slots anew. Progress is the share of all tokens that are not
+    masked any more, in the last unit (L - 1) / L, as officially. Raises GenstudioError for more steps than
+    tokens, where the official code crashes.
+    """
+
+    codes: int
+    steps: int
+    known: int = 0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.steps <= self.codes:
+            raise GenstudioError(
+                f"{self.steps} steps cannot make {self.codes} tokens, of which every step makes one or more.",
+                f"Give --steps from 1 to {self.codes}.",
+            )
+
+    @property
+    def slots(self) -> int:
+        return self.codes
+
+    @property
+    def kept(self) -> int:
+        """None: nothing is remembered from step to step."""
+        return 0
+
+    def masked(self) -> tuple[int, ...]:
+        """Tokens still masked after each step, as the official code counts them: 1 after the last."""
+        left = self.codes - self.known
+        steps, counts = min(self.steps, left), list[int]()
+        for step in range(steps):
+            planned = floor(left * cos(pi / 2 * (step + 1) / steps))
+            counts.append(max(1, min((counts[-1] if counts else left) - 1, planned)))
+        return tuple(counts)
+
+    def units(self) -> tuple[Unit, ...]:
+        masked = self.masked()
+        ends = [self.known, *(self.codes - count for count in masked[:-1]), self.codes]
+        shares = (1 - count / self.codes for count in masked)
+        return tuple(
+            Unit(range(self.codes), range(*made), share)
+            for made, share in zip(pairwise(ends), shares, strict=False)
+        )
+
+    def mask(self) -> Full:
+        return Full()

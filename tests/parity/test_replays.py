@@ -19,6 +19,7 @@ FOLDERS = [
     "var-transformer",
     "var-transformer-shared",
     "mar-vae",
+    "mar-transformer",
     "mar-diffusion",
     "metrics",
     "llamagen-vq",

@@ -8,6 +8,7 @@ from torch import nn
 from genstudio import registry
 from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
+from genstudio.configs.mar import MARConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.nar import NARConfig
 from genstudio.configs.var import VARConfig
@@ -55,6 +56,20 @@ GENERATOR = VARConfig(
 )
 SEQUENCE = LlamaGenConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
 CAPTIONED = replace(SEQUENCE, classes=0, caption=Caption(slots=5, width=12))
+MASKED = MARConfig(
+    classes=10,
+    depth=2,
+    width=32,
+    heads=4,
+    decoder_depth=3,
+    decoder_width=24,
+    decoder_heads=3,
+    head_depth=2,
+    head_width=16,
+    side=4,
+    code_width=4,
+    buffer=3,
+)
 NEIGHBOUR = NARConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
 NEIGHBOUR_CAPTIONED = replace(NEIGHBOUR, classes=0, caption=Caption(slots=5, width=12))
 
