@@ -45,6 +45,7 @@ class Use(IntEnum):
     FLIP = 36
     BATCH = 37
     INIT = 38
+    CHECK = 39
 
 
 class At(NamedTuple):
