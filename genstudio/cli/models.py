@@ -220,6 +220,7 @@ def _facts(release: "Release") -> dict[str, str]:
         "tokenizer": release.tokenizer,
         "text": _text(release),
         "companions": _companions(release),
+        "teacher": _teacher(release),
         "classes": classes,
         "recipe": release.recipe.describe() if release.tokenizer else None,
         "protocol": _protocol(release),
@@ -244,6 +245,14 @@ def _text(release: "Release") -> str | None:
 def _companions(release: "Release") -> str:
     named = asdict(release.companions).items()
     return ", ".join(f"{role} {name}" for role, name in named if name)
+
+
+def _teacher(release: "Release") -> str | None:
+    if (distilled := release.distilled) is None:
+        return None
+    known = {"weights": distilled.sha256, "lessons": distilled.lessons}
+    hashes = ", ".join(f"{name} {digest[:12]}" for name, digest in known.items() if digest)
+    return f"{distilled.teacher} ({hashes})" if hashes else distilled.teacher
 
 
 def _protocol(release: "Release") -> str | None:

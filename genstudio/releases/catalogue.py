@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home
-from genstudio.releases import official_llamagen, official_nar, official_var
+from genstudio.releases import official_lantern, official_llamagen, official_nar, official_var
 from genstudio.releases.release import Companions, Release, from_json
 
 DEFAULT: Final = "var-fashion"
@@ -30,6 +30,7 @@ OFFICIAL: Final = {
         *official_llamagen.GENERATORS,
         *official_llamagen.TOKENIZERS,
         *official_nar.GENERATORS,
+        *official_lantern.DRAFTERS,
     )
 }
 
@@ -84,7 +85,10 @@ def read_folder(folder: Path) -> Release:
         ) from error
     beside = {name: _beside(folder, value) for name, value in asdict(release.companions).items()}
     tokenizer = _beside(folder, release.tokenizer)
-    return replace(release, tokenizer=tokenizer, companions=Companions(**beside))
+    if (distilled := release.distilled) is not None:
+        teacher = _beside(folder, distilled.teacher) or distilled.teacher
+        distilled = replace(distilled, teacher=teacher)
+    return replace(release, tokenizer=tokenizer, companions=Companions(**beside), distilled=distilled)
 
 
 def _beside(folder: Path, name: str | None) -> str | None:
