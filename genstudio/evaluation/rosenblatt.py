@@ -19,12 +19,12 @@ BINS = 50
 
 
 class Fit(NamedTuple):
-    """Pearson's statistic over equal bins, its p-value where the law is right, how many numbers there were,
+    """Pearson's statistic over equal bins, its p-value where the law is right, how many `numbers` there were,
     and how many codes the law excludes altogether."""
 
     statistic: float
     p_value: float
-    count: int
+    numbers: int
     excluded: int
 
     def holds(self, error_rate: float) -> bool:
