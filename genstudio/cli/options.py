@@ -70,6 +70,9 @@ Animate = Annotated[
         "--animate", help="Also write the steps of every picture, and of the grid, as an animation."
     ),
 ]
+Overlay = Annotated[
+    Path | None, typer.Option("--overlay", help="PNG that shows where drafts of --accel were accepted.")
+]
 Captions = Annotated[bool, typer.Option("--captions/--no-captions", help="Seeds and classes in the grid.")]
 
 Edited = Annotated[

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from genstudio.cli.console import note
+from genstudio.cli.drafting import drafting
 from genstudio.data.labels import NO_CLASS
 from genstudio.events import Advance, Picture
 from genstudio.media.animation import Format, save_animation
 from genstudio.media.grid import grid
+from genstudio.media.overlay import sheet
 from genstudio.media.png import save_png, to_image
 from genstudio.processes import Processes
 from genstudio.request import Request, Wanted, spec
@@ -26,6 +28,7 @@ from genstudio.text.prompts import slug
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from genstudio.measure.pace import Pace
     from genstudio.media.screen import Screen
 
 MOST_ANIMATED: Final = 100  # pictures of a grid whose frames are held until all are made
@@ -35,7 +38,8 @@ MOST_ANIMATED: Final = 100  # pictures of a grid whose frames are held until all
 class Outputs:
     """Files of one run below `folder`; `with_grid` None means a grid as soon as there are two pictures.
 
-    `previews` are folders for the picture of every step, `screen` is where they are shown.
+    `previews` are folders for the picture of every step, `screen` is where they are shown, `overlay` is the
+    file that shows where drafts were accepted.
     """
 
     folder: Path
@@ -43,6 +47,7 @@ class Outputs:
     captions: bool = True
     previews: tuple[Path, ...] = ()
     animate: Format | None = None
+    overlay: Path | None = None
     screen: "Screen | None" = None
     written: list[tuple[Picture, Path]] = field(default_factory=list)
     moving: dict[int, Path] = field(default_factory=dict)
@@ -92,6 +97,8 @@ class Outputs:
             return
         if len(pictures) > 1 if self.with_grid is None else self.with_grid:
             self._write_grid(pictures, request, facts)
+        if self.overlay:
+            self.overlay = self._write_overlay(pictures, self.overlay)
         if self.screen:
             self.screen.show(self._sheet(pictures, captions=False), status)
 
@@ -101,8 +108,8 @@ class Outputs:
             self.screen.leave()
         note(text, quiet)
 
-    def report(self) -> dict[str, Any]:
-        """The files, for --json."""
+    def report(self, request: Request, pace: "Pace | None" = None) -> dict[str, Any]:
+        """The files, for --json, and how drafting went."""
         entries = [
             {
                 "file": str(path),
@@ -112,11 +119,15 @@ class Outputs:
                 "seed": picture.wanted.seed,
                 **({"animation": str(self.moving[picture.position])} if self.animate else {}),
                 **({"selection": picture.choice.facts()} if picture.choice else {}),
+                **({"drafting": picture.account.facts()} if picture.account else {}),
             }
             for picture, path in self.written
         ]
         moving = {"grid_animation": str(self.moving_grid)} if self.moving_grid else {}
-        return {"pictures": entries, "grid": str(self.grid) if self.grid else None, **moving}
+        drafted = drafting(request, [picture for picture, _ in self.written], pace)
+        overlaid = {"overlay": str(self.overlay)} if self.overlay else {}
+        files = {"grid": str(self.grid) if self.grid else None, **moving, **overlaid}
+        return {"pictures": entries, **files, **({"drafting": drafted} if drafted else {})}
 
     def _write_grid(self, pictures: list[Picture], request: Request, facts: dict[str, Any]) -> None:
         rows = {picture.position: picture.wanted for picture in pictures}
@@ -132,6 +143,14 @@ class Outputs:
             self.moving_grid = save_animation(moving, sheets, self.animate, fresh=True)
         elif self.animate:
             self.say(f"Only grids of up to {MOST_ANIMATED} pictures are animated.")
+
+    def _write_overlay(self, pictures: list[Picture], path: Path) -> Path:
+        drafted = [(picture, picture.account) for picture in pictures if picture.account]
+        pixels = [picture.pixels_CHW for picture, _ in drafted]
+        captions = [f"{picture.wanted.seed} {picture.name}" for picture, _ in drafted]
+        columns = _columns([picture.wanted for picture, _ in drafted])
+        shown = sheet(pixels, [account for _, account in drafted], captions, columns)
+        return save_png(path, shown, fresh=True)
 
     def _sheet(self, pictures: list[Picture], captions: bool, step: int | None = None) -> "Image":
         """All pictures as they are, or as they were after a step."""

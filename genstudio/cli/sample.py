@@ -32,6 +32,7 @@ from genstudio.cli.options import (
     Model,
     Negative,
     Outside,
+    Overlay,
     Paste,
     Previews,
     PromptFile,
@@ -96,6 +97,7 @@ def sample(
     captions: Captions = True,
     preview: Previews = None,
     animate: Animate = None,
+    overlay: Overlay = None,
     source: From = None,
     dry_run: DryRun = False,
     json_: Json = False,
@@ -108,6 +110,8 @@ def sample(
     genstudio sample --from out/var-fashion/008-000003.png
 
     genstudio sample llamagen-t2i-xl-256 -p "a red bird" -p "a blue fish" --seed 0-3
+
+    genstudio sample llamagen-xl-384 -c goldfish --accel spectr:k=2 --overlay drafts.png
 
     genstudio sample -c shirt --image photo.png --mask sleeve.png
 
@@ -134,7 +138,7 @@ def sample(
         max_memory=max_memory,
         compile=compile_,
     )
-    showing = sampling.Showing(output, grid, captions, preview or [], animate)
+    showing = sampling.Showing(output, grid, captions, preview or [], animate, overlay)
     result = sampling.run(asked, showing, dry_run, silent, processes)
     if processes.first:
         (emit if json_ or dry_run else sampling.say)(result)

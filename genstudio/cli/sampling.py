@@ -6,13 +6,16 @@ Nothing is loaded before everything that configs, files and the tokenizer of pro
 import time
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from genstudio.cli.console import Meter, note
+from genstudio.cli.drafting import told
 from genstudio.cli.texts import check_texts
 from genstudio.errors import GenstudioError
 from genstudio.processes import Processes
+from genstudio.samplers.accelerators import check_companions
 
 if TYPE_CHECKING:
     from genstudio.cli.outputs import Outputs
@@ -63,6 +66,7 @@ class Showing(NamedTuple):
     captions: bool
     previews: list[str]
     animate: "Format | None"
+    overlay: Path | None = None
 
     def outputs(self, release: "Release", quiet: bool, processes: Processes) -> "Outputs":
         """Opened for the pictures of a release."""
@@ -75,6 +79,7 @@ class Showing(NamedTuple):
             captions=self.captions,
             previews=folders,
             animate=self.animate,
+            overlay=self.overlay,
             screen=screen,
         )
 
@@ -82,10 +87,13 @@ class Showing(NamedTuple):
 def run(asked: Asked, showing: Showing, dry: bool, quiet: bool, processes: Processes) -> dict[str, Any]:
     """Everything that the command reports: what was written, or, for a `dry` run, what would run."""
     planned = _new(asked) if asked.source is None else _replayed(asked, asked.source)
+    if showing.overlay is not None and not planned.request.accelerators:
+        raise GenstudioError("--overlay shows drafts, and nobody drafts.", "Give --accel too.")
     if asked.max_memory is not None or not dry:
         planned = _fitted(asked, planned, quiet)
     if dry:
         return _as_data(asked, planned)
+    check_companions(planned.request.accelerators)
     if planned.request.features is None and planned.request.texts:
         check_texts(planned.release, planned.request.texts, quiet)
     result = _made(asked, planned, showing.outputs(planned.release, quiet, processes), quiet, processes)
@@ -102,6 +110,8 @@ def say(result: dict[str, Any]) -> None:
         print(result.get("grid_animation") or "\n".join(moving))
     count, seconds = len(files), result["seconds"]["sample"]
     print(f"{count} pictures in {seconds:.1f} s, in {Path(files[0]).parent}" if files else "No pictures.")
+    if drafting := result.get("drafting"):
+        print(f"{drafting['accelerators']}: {told(drafting)}{_compared(drafting.get('speed'))}")
 
 
 def _new(asked: Asked) -> Planned:
@@ -148,19 +158,20 @@ def _replayed(asked: Asked, source: Path) -> Planned:
     from genstudio.media.png import read_spec
     from genstudio.releases import catalogue
     from genstudio.request import from_spec, recorded
-    from genstudio.samplers.accelerators import choose_accelerators
+    from genstudio.samplers.accelerators import choose_accelerators, describe
 
     _refuse_with_source(asked)
     data = read_spec(source)
     request = from_spec(data)
     release = catalogue.find(request.model)
+    accel = asked.accel or [*map(describe, request.accelerators)]
     request = replace(
         request,
         recipe=request.recipe.override(**asked.fields),
         batch=asked.batch or request.batch,
         edit=_moved_edit(request, asked, source),
         features=_moved_features(request, asked, source),
-        accelerators=choose_accelerators(release, asked.accel) if asked.accel else request.accelerators,
+        accelerators=choose_accelerators(release, accel),
     )
     before, dtype = recorded(data), asked.machine["dtype"]
     return Planned(request, release, before.dtype if dtype == "auto" else dtype, before)
@@ -246,6 +257,7 @@ def _made(
     """Load, sample, write; what was written, by all processes, and how long it took."""
     from genstudio import backoff
     from genstudio.events import Advance
+    from genstudio.measure.pace import Watch
     from genstudio.releases.pairing import pixels_of
     from genstudio.studio import Studio
 
@@ -257,20 +269,33 @@ def _made(
     note(f"{studio.release.name} on {studio.runtime.describe()}, {request.describe()}", quiet)
     if request.edit:
         note(request.edit.explain(pixels_of(studio.release)), quiet)
+    watch, facts = Watch(), partial(studio.facts, request.accelerators)
     bar = Meter("pictures", len(request.pictures), quiet or wanted.screen is not None)
     with wanted.screen or nullcontext(), bar as meter:
         for event in backoff.stream(studio, request, lambda text: wanted.say(text, quiet), processes):
             if isinstance(event, Advance):
-                meter.reach(event.batch.start + len(event.batch) * event.done / event.total)
+                watch.hear(event)
+                done = event.batch.start + len(event.batch) * event.done / event.total
+                meter.reach(done, told(event.stats))
                 wanted.advance(event, request, meter.line())
             else:
-                wanted.save(event, request, studio.facts())
+                wanted.save(event, request, facts())
         wanted.gather(processes)
-        wanted.finish(request, studio.facts(), meter.line())
+        wanted.finish(request, facts(), meter.line())
     if planned.before is not None and processes.first:
-        _warn(studio.facts(), planned.before)
+        _warn(facts(), planned.before)
     seconds = {"load": loaded - start, "sample": time.perf_counter() - loaded}
-    return {"model": studio.release.name, **wanted.report(), "seconds": seconds}
+    pace = watch.pace(studio, request) if request.accelerators else None
+    return {"model": studio.release.name, **wanted.report(request, pace), "seconds": seconds}
+
+
+def _compared(speed: float | None) -> str:
+    """What was measured beside plain passes; where the accelerator loses, that is said."""
+    if speed is None:
+        return ""
+    if speed < 1:
+        return f"; slower here: plain decoding would be {1 / speed:.2f} x as fast"
+    return f"; {speed:.2f} x as fast as plain decoding here"
 
 
 def _warn(facts: dict[str, Any], before: "Recorded") -> None:
