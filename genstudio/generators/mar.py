@@ -62,6 +62,21 @@ class MAR(Generator):
         """One token at a time; a walk may take fewer steps."""
         return MaskedOrder(self.config.codes, self.config.codes)
 
+    @property
+    def channels(self) -> int:
+        """Numbers of one token."""
+        return self.config.channels
+
+    def tokens(self, latents_BChw: Tensor) -> Tensor:
+        """Latents to tokens [B,L,C] in raster order; a token of several cells holds channel by channel."""
+        p = self.config.patch
+        return rearrange(latents_BChw, "B c (h p) (w q) -> B (h w) (c p q)", p=p, q=p)
+
+    def latents(self, tokens_BLC: Tensor) -> Tensor:
+        """The inverse of `tokens`."""
+        p, side = self.config.patch, self.config.side
+        return rearrange(tokens_BLC, "B (h w) (c p q) -> B c (h p) (w q)", h=side, w=side, p=p, q=p)
+
     def condition(self, given: Given, null: bool) -> Cond:
         """The buffer's slots [R,F,E] of labels [B]; `null` appends the null rows. The label behind the last
         class stands for no class. Raises ValueError without labels."""
@@ -113,16 +128,6 @@ class MAR(Generator):
         buffer = self.config.buffer
         front_F = torch.arange(buffer, device=known_Rn.device)
         return torch.cat([front_F.expand(len(known_Rn), -1), buffer + known_Rn], dim=1)
-
-
-def to_tokens(latents_BChw: Tensor, patch: int) -> Tensor:
-    """Latents to tokens [B,L,C] in raster order; a token of several cells holds channel by channel."""
-    return rearrange(latents_BChw, "B c (h p) (w q) -> B (h w) (c p q)", p=patch, q=patch)
-
-
-def to_latents(tokens_BLC: Tensor, patch: int, side: int) -> Tensor:
-    """The inverse of `to_tokens`, `side` tokens in a row."""
-    return rearrange(tokens_BLC, "B (h w) (c p q) -> B c (h p) (w q)", h=side, w=side, p=patch, q=patch)
 
 
 def token_losses(

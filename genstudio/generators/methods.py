@@ -19,15 +19,15 @@ from genstudio.generators.base import Generator
 from genstudio.samplers.diffusion import Diffusion, cosine_abar
 from genstudio.samplers.diffusion_loss import DiffusionLoss
 from genstudio.samplers.draws import At, KeyedDraws, Use
+from genstudio.samplers.masked import MaskedWalk
 from genstudio.samplers.neighbour import NeighbourWalk
 from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.sequence import SequenceWalk
+from genstudio.samplers.steps import TIMESTEPS
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Walk
 from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
-
-TIMESTEPS: Final = 1000  # of the diffusion that heads are trained on
 
 
 class Surprise(NamedTuple):
@@ -87,10 +87,17 @@ def _neighbour_surprise(network: nar.NAR, tokenizer: ConvTokenizer, codes: Codes
     return _in_nats(nar.teacher_forced(network, codes.data[0], given), codes)
 
 
+def _masked_walk(network: mar.MAR, tokenizer: ConvTokenizer) -> MaskedWalk:
+    if tokenizer.config.kind != "kl":
+        message = "A model of continuous tokens needs a KL tokenizer."
+        raise GenstudioError(message, "Correct `tokenizer` in its release.json.", Exit.WEIGHTS)
+    return MaskedWalk(network)
+
+
 def _masked_surprise(network: mar.MAR, tokenizer: ConvTokenizer, codes: Codes, given: Given) -> Surprise:
     """Half of the tokens under noise of all levels; a head that knows nothing says that there is none."""
     del tokenizer
-    tokens_BLC = mar.to_tokens(codes.data[0], network.config.patch)
+    tokens_BLC = network.tokens(codes.data[0])
     places_B1 = torch.arange(len(tokens_BLC), device=tokens_BLC.device)
     order_BL = KeyedDraws().order(Use.ORDER, places_B1, network.config.codes)
     masked = network.config.codes // 2
@@ -119,4 +126,5 @@ METHODS: Final[Mapping[str, Method]] = {
     "var": Method(_scale_walk, _scale_surprise),
     "llamagen": Method(_sequence_walk, _sequence_surprise),
     "nar": Method(_neighbour_walk, _neighbour_surprise),
+    "mar": Method(_masked_walk, _masked_surprise),
 }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from genstudio.configs.mar import MARConfig
-from genstudio.generators.mar import MAR, split, to_latents, to_tokens, token_losses
+from genstudio.generators.mar import MAR, split, token_losses
 from genstudio.nn.denoiser import Denoiser
 from genstudio.parity.fixture import Fixture
 from genstudio.parity.networks import from_tensors
@@ -69,7 +69,7 @@ def network_config(numbers: dict[str, Any]) -> MARConfig:
 
 
 def _states(fixture: Fixture, network: MAR) -> dict[str, Tensor]:
-    config, tokens_BLC = network.config, to_tokens(fixture.fed("imgs"), network.config.patch)
+    config, tokens_BLC = network.config, network.tokens(fixture.fed("imgs"))
     masked_BM, known_Bn = split(fixture.fed("orders"), int(fixture.fed("num_masked")))
     cond = network.condition(Given(fixture.fed("labels")), null=True)
     batch = len(tokens_BLC)
@@ -80,7 +80,7 @@ def _states(fixture: Fixture, network: MAR) -> dict[str, Tensor]:
     nothing_B0 = known_Bn[:, :0]
     return {
         "tokens": tokens_BLC,
-        "unpatchified": to_latents(tokens_BLC, config.patch, config.side),
+        "unpatchified": network.latents(tokens_BLC),
         "mask": torch.zeros(batch, config.codes).scatter(1, masked_BM, 1.0),
         "enc_block0_in": enc_in,
         "enc_block0_out": enc_out,
@@ -143,7 +143,7 @@ def _gradients(fixture: Fixture, network: MAR, loss: DiffusionLoss) -> dict[str,
     t_kBM = fixture.fed("full_t").view(copies, batch, codes).gather(2, at_kBM)
     noise_kBLC = fixture.fed("full_noise").view(copies, batch, codes, -1)
     noise_kBMC = torch.take_along_dim(noise_kBLC, at_kBM[..., None], 2)
-    tokens_BLC = to_tokens(fixture.fed("imgs"), network.config.patch)
+    tokens_BLC = network.tokens(fixture.fed("imgs"))
     given = Given(fixture.fed("labels"))
     parts = token_losses(network, loss, tokens_BLC, given, order_BL, t_kBM, noise_kBMC)
     total = (parts.mse_N + parts.bound_N).mean()

@@ -13,9 +13,10 @@ from genstudio.parity.fixture import Fixture
 from genstudio.releases.rename import Table, from_official
 from genstudio.releases.table_mar import denoiser_renames
 from genstudio.releases.weights import fill
-from genstudio.samplers.chains import Chain, ddpm
+from genstudio.samplers.chains import ddpm
+from genstudio.samplers.denoise import guided
 from genstudio.samplers.diffusion import Diffusion, cosine_abar, timesteps
-from genstudio.samplers.solve import Field, solve
+from genstudio.samplers.solve import solve
 
 
 @torch.no_grad()
@@ -43,21 +44,6 @@ def denoiser(config: dict[str, Any], official: dict[str, Tensor]) -> Denoiser:
     converted = from_official(official, Table(denoiser_renames("", "")), shapes)
     fill(head, converted.tensors, "the fixture")
     return head.eval()
-
-
-def guided(head: Denoiser, z_ND: Tensor, tokens: int, chain: Chain, cfg: float) -> Field:
-    """Condition rows of z, then null rows if there are any; the null rows see the state of the condition's.
-
-    The variance is the condition's own: guidance mixes the noise alone.
-    """
-    ready = head.prepare(z_ND, chain.time_S)
-
-    def field(x_NC: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        eps, share = head(x_NC.repeat(len(z_ND) // tokens, 1), step, ready).chunk(2, dim=-1)
-        null = eps[-tokens:]
-        return null + cfg * (eps[:tokens] - null), (share[:tokens] + 1) / 2
-
-    return field
 
 
 def _run(fixture: Fixture, diffusion: Diffusion, settings: dict[str, float]) -> dict[str, Tensor]:

@@ -28,6 +28,8 @@ REPLAYS = {
     "NAR image": "genstudio.parity.nar:replay",
     "MAR KL-VAE": "genstudio.parity.mar_vae:replay",
     "MAR encoder/decoder": "genstudio.parity.mar:replay_network",
+    "MAR sample_tokens": "genstudio.parity.mar_sample:replay_samples",
+    "DiSA on MAR": "genstudio.parity.mar_sample:replay_annealed",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Distilled Decoding: deterministic noise-to-token flow-matching map": "genstudio.parity.flow_map:replay",
     "Metrics": "genstudio.parity.metrics:replay",

@@ -8,13 +8,15 @@ S rows, in the order of sampling.
 """
 
 import math
+from functools import cache
 from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genstudio.samplers.diffusion import Diffusion
+from genstudio.samplers.diffusion import Diffusion, cosine_abar, timesteps
+from genstudio.samplers.steps import DDIM, DDPM, ChainRule
 
 
 class Chain(NamedTuple):
@@ -34,6 +36,16 @@ class Chain(NamedTuple):
     def steps(self) -> int:
         """Calls of the network."""
         return len(self.time_S)
+
+
+@cache
+def chain_of(rule: ChainRule, steps: int) -> Chain:
+    """The chain of a rule with so many steps, built once. Equal timesteps under a clip fall together."""
+    match rule:
+        case DDPM(clip):
+            return ddpm(Diffusion.retain(cosine_abar(), timesteps(str(steps), clip=clip)), "learned")
+        case DDIM(clip):
+            return ddim(Diffusion.retain(cosine_abar(), timesteps(f"ddim{steps}", clip=clip)))
 
 
 def ddpm(diffusion: Diffusion, variance: Literal["learned", "large"]) -> Chain:

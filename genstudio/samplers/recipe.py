@@ -1,4 +1,4 @@
-"""A recipe says how a release is sampled: guidance, filters, smoothing. Flags override single fields.
+"""A recipe says how a release is sampled: guidance, filters, denoising, steps. Flags override single fields.
 
 A value without torch. The published numbers of a release are its default recipe; `override` makes the one
 that a run really uses.
@@ -9,6 +9,7 @@ from typing import Literal
 
 from genstudio.errors import GenstudioError
 from genstudio.samplers.guidance import Guidance
+from genstudio.samplers.steps import Denoising
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +50,17 @@ Filter = Temperature | TopK | TopP | Allow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """Everything that turns the network's output into codes. Filters run in the order given."""
+    """Everything that turns the network's output into codes. Filters run in the order given.
+
+    `steps` is the number of steps of the walk, None where the order alone says how many there are; `head` is
+    how continuous codes are denoised, None for models of ids.
+    """
 
     guidance: Guidance | None = None
     filters: tuple[Filter, ...] = ()
     smooth: bool = False
+    steps: int | None = None
+    head: Denoising | None = None
 
     def override(
         self,
@@ -64,17 +71,21 @@ class Recipe:
         temperature: float | None = None,
         smooth: bool | None = None,
         steps: int | None = None,
+        head_steps: str | None = None,
     ) -> "Recipe":
-        """The same recipe with single fields replaced; 0 for `top_k` or `top_p` switches a filter off.
+        """The same recipe with single fields replaced; 0 for `top_k` or `top_p` switches a filter off, and
+        `head_steps` is a schedule as `steps.parse_steps` reads it.
 
         Raises GenstudioError for values outside of their range, and for fields that mean nothing here: a
         `cfg` where no guidance exists, `steps` where the order alone says how many there are.
         """
-        if steps is not None:
-            raise GenstudioError("This model has no free number of steps.", "Leave --steps away.")
-        recipe = self if smooth is None else replace(self, smooth=smooth)
+        recipe = self if steps is None else self._stepping(steps)
+        recipe = recipe if smooth is None else replace(recipe, smooth=smooth)
         if cfg is not None:
             recipe = replace(recipe, guidance=self._guided(cfg))
+        if self.head is not None or head_steps is not None:
+            unused = {"--top-k": top_k, "--top-p": top_p, "--smooth": smooth}
+            return replace(recipe, head=self._denoising(head_steps, temperature, unused))
         filters = list(recipe.filters)
         if temperature is not None:
             _check(temperature > 0, "--temperature", temperature, "a number above 0")
@@ -91,7 +102,30 @@ class Recipe:
         """One line for people: cfg 1.5 plus, top_k 900, top_p 0.96."""
         guided = [f"cfg {self.guidance.cfg:g} ({self.guidance.ramp.kind})"] if self.guidance else []
         kept = [_describe(one) for one in self.filters]
-        return ", ".join([*guided, *kept, *(["smooth"] if self.smooth else [])]) or "no guidance, no filter"
+        steps = [f"{self.steps} steps"] if self.steps is not None else []
+        if self.head is not None:
+            return ", ".join([*guided, *steps, self.head.describe()])
+        kept += ["smooth"] if self.smooth else []
+        return ", ".join([*guided, *steps, *kept]) or "no guidance, no filter"
+
+    def _stepping(self, steps: int) -> "Recipe":
+        if self.steps is None:
+            raise GenstudioError("This model has no free number of steps.", "Leave --steps away.")
+        _check(steps >= 1, "--steps", steps, "1 or more")
+        return replace(self, steps=steps)
+
+    def _denoising(
+        self, steps: str | None, temperature: float | None, unused: dict[str, float | None]
+    ) -> Denoising:
+        if self.head is None:
+            raise GenstudioError("This model has no head that denoises.", "Leave --head-steps away.")
+        for flag, value in unused.items():
+            if value is not None:
+                message = f"This model draws numbers and no ids, so {flag} means nothing."
+                raise GenstudioError(message, f"Leave {flag} away; --temperature works.")
+        if temperature is not None:
+            _check(temperature > 0, "--temperature", temperature, "a number above 0")
+        return self.head.taking(steps, temperature)
 
     def _guided(self, cfg: float) -> Guidance:
         if self.guidance is None:

@@ -1,10 +1,12 @@
-"""MAR as a pure network: unknown tokens are not looked at, rows stay apart, asking for less changes nothing."""
+"""MAR as a pure network: unknown tokens are not looked at, rows and asked places do not change each other."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from genstudio.generators.mar import MAR, initialise, split, to_latents, to_tokens, token_losses
+from genstudio.generators.mar import MAR, initialise, split, token_losses
 from genstudio.releases.rename import from_official, to_official
 from genstudio.releases.tables import table_for
 from genstudio.samplers.diffusion import Diffusion, cosine_abar
@@ -80,11 +82,12 @@ def test_labels_are_needed(network: MAR) -> None:
 
 @pytest.mark.parametrize("patch", [1, 2])
 def test_tokens_of_several_cells_hold_channel_by_channel(patch: int) -> None:
-    latents = torch.arange(2 * 3 * 4 * 4).view(2, 3, 4, 4)
-    tokens_BLC = to_tokens(latents, patch)
-    assert tokens_BLC.shape == (2, 16 // patch**2, 3 * patch**2)
+    network = MAR(replace(tiny.MASKED, patch=patch, side=4 // patch))
+    latents = torch.arange(2 * 4 * 4 * 4).view(2, 4, 4, 4)
+    tokens_BLC = network.tokens(latents)
+    assert tokens_BLC.shape == (2, network.config.codes, network.channels)
     assert tokens_BLC[0, 0, : patch**2].tolist() == latents[0, 0, :patch, :patch].flatten().tolist()
-    assert to_latents(tokens_BLC, patch, 4 // patch).equal(latents)
+    assert network.latents(tokens_BLC).equal(latents)
 
 
 def test_official_names_go_both_ways(network: MAR) -> None:

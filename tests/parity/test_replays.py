@@ -20,6 +20,8 @@ FOLDERS = [
     "var-transformer-shared",
     "mar-vae",
     "mar-transformer",
+    "mar-sample",
+    "disa",
     "mar-diffusion",
     "metrics",
     "llamagen-vq",

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from genstudio.parity.fixture import Fixture
-from genstudio.parity.mar_diffusion import denoiser, guided
+from genstudio.parity.mar_diffusion import denoiser
 from genstudio.samplers.chains import dpm_solver
+from genstudio.samplers.denoise import guided
 from genstudio.samplers.diffusion import cosine_abar, timesteps
 from genstudio.samplers.solve import solve
 from genstudio.samplers.steps import Annealed
@@ -23,7 +24,7 @@ def test_dpm_solvers(fixture: Fixture) -> None:
     chain = dpm_solver(cosine_abar()[:951], steps=10, first=0.95)
     head = denoiser(fixture.meta["config"], fixture.weights("diffloss.net."))
     start = fixture.fed("dpm_noise")
-    solved = solve(guided(head, fixture.fed("dpm_z"), len(start), chain, cfg=1.0), chain, start)
+    solved = solve(guided(head, fixture.fed("dpm_z"), len(start), chain, weight=1.0), chain, start)
     verdicts = fixture.compare({"dpm.sample": solved.x, "dpmpp.sample": solved.x})
     assert len(verdicts) == 2 and all(verdict.fine for verdict in verdicts)
 
