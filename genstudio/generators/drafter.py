@@ -17,6 +17,8 @@ from genstudio.nn.linear import Linear
 from genstudio.nn.rope import Rope, axial_angles, raster
 from genstudio.samplers.values import Feed
 
+STD = 0.02
+
 
 class Drafter(nn.Module):
     """Codes and features to features, through a few blocks of its own."""
@@ -42,3 +44,16 @@ class Drafter(nn.Module):
         for layer, block in enumerate(self.blocks):
             x_RnC = block(x_RnC, turns_RnP, feed, cache, layer)
         return x_RnC
+
+
+def initialise(network: Drafter, generator: torch.Generator) -> None:
+    """Initial values from one seeded generator: normal with std 0.02 as LlamaGen's, norms 1, biases 0. Code
+    vectors are best taken from the teacher afterwards."""
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if "norm" in name:
+                value.fill_(1)
+            elif name.endswith("bias"):
+                value.zero_()
+            else:
+                nn.init.normal_(value, std=STD, generator=generator)

@@ -19,6 +19,7 @@ from torch import Tensor
 from genstudio.data.pictures import Pictures, batches
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
+from genstudio.generators.base import Generator
 from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.training.objectives.base import to_unit
 
@@ -69,10 +70,10 @@ def encoded(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool, fold
     return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
 
 
-def fingerprint(tokenizer: QuantisingTokenizer) -> str:
-    """32 hex digits that change when any architecture number or weight of the tokenizer does."""
-    total = hashlib.sha256(json.dumps(asdict(tokenizer.config), sort_keys=True).encode())
-    for name, value in sorted(tokenizer.state_dict().items()):
+def fingerprint(network: QuantisingTokenizer | Generator) -> str:
+    """32 hex digits that change when any architecture number or weight of a network does."""
+    total = hashlib.sha256(json.dumps(asdict(network.config), sort_keys=True).encode())
+    for name, value in sorted(network.state_dict().items()):
         total.update(name.encode())
         total.update(value.detach().cpu().flatten().view(torch.uint8).numpy().tobytes())
     return total.hexdigest()[:32]

@@ -24,6 +24,7 @@ from genstudio.generators.nar import NAR
 from genstudio.generators.var import VAR
 from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
+from genstudio.releases.release import Distilled
 from genstudio.samplers.recipe import Recipe
 from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
@@ -60,25 +61,26 @@ class Setup(NamedTuple):
 
 
 class Prepared(NamedTuple):
-    """What is trained, on which classes, how many pictures each of them has, and how often those are seen
-    beside each other."""
+    """What is trained, on which classes, how many pictures each of them has, how often those are seen beside
+    each other, and what it is distilled from."""
 
     objective: Objective
     classes: tuple[str, ...]
     counts: tuple[int, ...]
-    weight_N: Tensor | None
+    weight_N: Tensor | None = None
+    distilled: Distilled | None = None
 
 
 def prepare(
     recipe: TrainingRecipe, device: torch.device, say: Say, processes: Processes = Processes()
 ) -> Prepared:
     """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
-    _check_split(recipe, processes)
-    train_set = _open(recipe, "train")
-    test_set = _open(recipe, "test")
+    check_split(recipe, processes)
+    train_set = open_split(recipe, "train")
+    test_set = open_split(recipe, "test")
     say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
-    _check_data(recipe, train_set)
-    network = _network(recipe, say).to(device)
+    check_data(recipe, train_set)
+    network = fresh_network(recipe, say).to(device)
     setup = Setup(recipe, network, train_set, test_set, device, say, processes)
     label_N = train_set.labels(range(len(train_set)))
     counts_K = label_N.bincount(minlength=len(train_set.classes))
@@ -118,7 +120,7 @@ def _next_scale(setup: Setup) -> Objective:
     if not isinstance(setup.network, VAR) or not isinstance(settings, recipes.NextScale):
         raise _unfit(setup.recipe)
     tokenizer = _tokenizer(setup, MultiScaleVQ, ("vocab", "code_width", "sizes"))
-    _check_size(setup.recipe, tokenizer.config, "tokenizer")
+    check_size(setup.recipe, tokenizer.config, "tokenizer")
     return NextScaleObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
 
 
@@ -143,7 +145,7 @@ def _grid_tokenizer(setup: Setup, config: LlamaConfig) -> VQ:
     if config.caption is not None:
         raise GenstudioError("This objective learns from classes alone.", "Give network.classes, no caption.")
     tokenizer = _tokenizer(setup, VQ, ("vocab",))
-    _check_size(setup.recipe, replace(tokenizer.config, pixels=config.side * tokenizer.config.stride), "grid")
+    check_size(setup.recipe, replace(tokenizer.config, pixels=config.side * tokenizer.config.stride), "grid")
     return tokenizer
 
 
@@ -198,12 +200,12 @@ _OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
 }
 
 
-def _open(recipe: TrainingRecipe, split: Split) -> Pictures:
+def open_split(recipe: TrainingRecipe, split: Split) -> Pictures:
     data = recipe.data
     return kept(open_pictures(data.source, split, data.pixels, data.channels), data.pixels, data.channels)
 
 
-def _network(recipe: TrainingRecipe, say: Say) -> nn.Module:
+def fresh_network(recipe: TrainingRecipe, say: Say) -> nn.Module:
     network = initialise(registry.build(recipe.network, "cpu"), recipe.run.seed)
     if recipe.run.init is None:
         return network
@@ -226,7 +228,7 @@ def _differing(config: Any, other: Any) -> list[str]:
     return [name for name in names if getattr(config, name) != getattr(other, name)]
 
 
-def _check_split(recipe: TrainingRecipe, processes: Processes) -> None:
+def check_split(recipe: TrainingRecipe, processes: Processes) -> None:
     run, equal = recipe.run, recipe.run.accumulate * processes.count
     if run.batch % equal:
         raise GenstudioError(
@@ -236,14 +238,14 @@ def _check_split(recipe: TrainingRecipe, processes: Processes) -> None:
         )
 
 
-def _check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:
+def check_data(recipe: TrainingRecipe, pictures: Pictures) -> None:
     classes = getattr(recipe.network, "classes", 0) or len(pictures.classes)
     if classes != len(pictures.classes):
         raise GenstudioError(
             f"The network has {classes} classes, {recipe.data.source} has {len(pictures.classes)}.",
             f"Try --set network.classes={len(pictures.classes)}.",
         )
-    _check_size(recipe, recipe.network, "network")
+    check_size(recipe, recipe.network, "network")
 
 
 def _check_attributes(recipe: TrainingRecipe, asked: tuple[Attribute, ...], pictures: Pictures) -> None:
@@ -256,7 +258,7 @@ def _check_attributes(recipe: TrainingRecipe, asked: tuple[Attribute, ...], pict
         )
 
 
-def _check_size(recipe: TrainingRecipe, config: Any, what: str) -> None:
+def check_size(recipe: TrainingRecipe, config: Any, what: str) -> None:
     for name in ("pixels", "channels"):
         ours, theirs = getattr(recipe.data, name), getattr(config, name, None)
         if theirs is not None and ours != theirs:

@@ -65,7 +65,8 @@ class Run(Section):
 
 
 class Data(Section):
-    """`source` is what `genstudio.data.sources.open_pictures` understands; `flip` mirrors half of them.
+    """`source` is what `genstudio.data.sources.open_pictures` understands, or teacher:N for N pictures that a
+    teacher samples; `flip` mirrors half of them.
 
     `balance` evens out classes of unlike sizes: 0 shows every picture equally often, 1 every class, and 0.5
     shows a class of four times as many pictures twice as often.
@@ -80,6 +81,12 @@ class Data(Section):
 
 class Tokenizer(Section):
     """The release, by name or folder, whose codes a generator learns."""
+
+    release: str
+
+
+class Teacher(Section):
+    """The model, by name or folder, that a network is distilled from."""
 
     release: str
 
@@ -135,6 +142,20 @@ class NextNeighbour(Section):
     label_drop: Share = 0.1
 
 
+class NextFeature(Section):
+    """A drafter's loss (EAGLE; LANTERN, arXiv 2410.03355): smooth L1 between its features and the teacher's,
+    and `cross_entropy` times that of its codes under the teacher's law.
+
+    Features that it reads have uniform noise of standard deviation `noise`; labels give way to the null label
+    at rate `label_drop`, since guided drafting reads both.
+    """
+
+    kind: Literal["next_feature"] = "next_feature"
+    cross_entropy: Weight = 0.1
+    noise: Weight = 0.2
+    label_drop: Share = 0.25
+
+
 class Classification(Section):
     """Cross-entropy of labels; pictures are shifted by up to `shift` pixels along both sides."""
 
@@ -144,7 +165,8 @@ class Classification(Section):
 
 
 OfCodes = NextScale | NextToken | NextNeighbour
-Objective = Annotated[Reconstruction | OfCodes | Classification, Field(discriminator="kind")]
+OfTeacher = NextFeature
+Objective = Annotated[Reconstruction | OfCodes | OfTeacher | Classification, Field(discriminator="kind")]
 
 
 class Optimizer(Section):
@@ -187,6 +209,7 @@ class TrainingRecipe(Section):
     data: Data
     network: Config
     tokenizer: Tokenizer | None = None
+    teacher: Teacher | None = None
     objective: Objective
     optimizer: Optimizer
     release: Output
@@ -196,9 +219,11 @@ class TrainingRecipe(Section):
     log: Every = Every(every=50)
 
     @model_validator(mode="after")
-    def _has_tokenizer(self) -> "TrainingRecipe":
+    def _has_what_it_learns_from(self) -> "TrainingRecipe":
         if isinstance(self.objective, OfCodes) and self.tokenizer is None:
             raise ValueError(f"the objective {self.objective.kind} needs [tokenizer] release")
+        if isinstance(self.objective, OfTeacher) != (self.teacher is not None):
+            raise ValueError(f"[teacher] is for distilling, and the objective is {self.objective.kind}")
         return self
 
     def numbers(self) -> dict[str, Any]:
@@ -218,6 +243,11 @@ def read_recipe(name: str, overrides: Iterable[tuple[str, Any]] = ()) -> Trainin
     `overrides` are pairs of a dotted key and a value. Raises GenstudioError for an unknown recipe, unreadable
     TOML, an unknown key (naming the nearest valid one) and a value that does not fit.
     """
+    return parse_recipe(read_tables(name, overrides))
+
+
+def read_tables(name: str, overrides: Iterable[tuple[str, Any]] = ()) -> dict[str, Any]:
+    """The tables of a recipe, with keys replaced, before they are checked. Raises as `read_recipe` does."""
     path = _locate(name)
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -227,7 +257,7 @@ def read_recipe(name: str, overrides: Iterable[tuple[str, Any]] = ()) -> Trainin
         ) from error
     for key, value in overrides:
         _replace(tables, key, value)
-    return parse_recipe(tables)
+    return tables
 
 
 def parse_recipe(tables: Mapping[str, Any]) -> TrainingRecipe:

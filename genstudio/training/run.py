@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 
 from genstudio.data.labels import labels
+from genstudio.distillation.prepare import prepare_taught
 from genstudio.errors import Exit, GenstudioError
 from genstudio.media.grid import grid
 from genstudio.media.pixels import to_uint8
 from genstudio.media.png import save_png
 from genstudio.processes import Processes
 from genstudio.releases import weights
-from genstudio.releases.release import PixelRule, Release, Trained
+from genstudio.releases.release import Distilled, PixelRule, Release, Trained
 from genstudio.training import metrics
 from genstudio.training.loop import Loop, Status, Watch
 from genstudio.training.prepare import Say, prepare
@@ -53,7 +54,7 @@ def train(
     GenstudioError for whatever does not fit.
     """
     board = metrics.tensorboard() if tensorboard else None
-    prepared = prepare(recipe, device, say, processes)
+    prepared = (prepare_taught if recipe.teacher else prepare)(recipe, device, say, processes)
     watch = Watch(report, write_grid, board)
     loop = Loop(recipe, prepared.objective, folder, device, watch, processes, prepared.weight_N)
     begin(loop.step)
@@ -68,6 +69,7 @@ def train(
         ) from error
     cost = replace(_cost(recipe, loop, device, processes), counts=prepared.counts)
     release = replace(as_release(recipe, folder, prepared.classes), trained=cost)
+    release = replace(release, distilled=_as_seen_from(folder, prepared.distilled))
     network = loop.learner.released()
     if processes.first:
         weights.save_release(folder, network, release, recipe.release.storage)
@@ -81,20 +83,26 @@ def as_release(recipe: TrainingRecipe, folder: Path, classes: tuple[str, ...]) -
     Where the recipe names a label set that is not the one of the pictures, the pictures' `classes` are kept.
     """
     out = recipe.release
-    tokenizer = recipe.tokenizer.release if recipe.tokenizer else None
-    if tokenizer and Path(tokenizer).is_dir():
-        tokenizer = os.path.relpath(Path(tokenizer).resolve(), folder.resolve())
     return Release(
         name=recipe.run.name,
         title=out.title,
         config=recipe.network,
         licence=out.licence,
         source=out.source,
-        tokenizer=tokenizer,
+        tokenizer=_from(folder, recipe.tokenizer.release) if recipe.tokenizer else None,
         recipe=recipe.sampling,
         classes=_class_names(recipe, classes),
         protocol=out.protocol,
     )
+
+
+def _as_seen_from(folder: Path, distilled: Distilled | None) -> Distilled | None:
+    return replace(distilled, teacher=_from(folder, distilled.teacher)) if distilled else None
+
+
+def _from(folder: Path, name: str) -> str:
+    """A name, or the path of the folder that it means, as seen from `folder`."""
+    return os.path.relpath(Path(name).resolve(), folder.resolve()) if Path(name).is_dir() else name
 
 
 def _cost(recipe: TrainingRecipe, loop: Loop, device: torch.device, processes: Processes) -> Trained:
