@@ -68,6 +68,7 @@ def test_the_numbers_of_the_uses_are_frozen() -> None:
         "FLIP": 36,
         "BATCH": 37,
         "INIT": 38,
+        "CHECK": 39,
     }
 
 
