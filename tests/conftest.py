@@ -1,5 +1,6 @@
 """Fixtures for all tests: a home of their own, and two tiny releases in it."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from genstudio.releases.release import Companions
 from genstudio.samplers.guidance import Guidance, Plus
 from genstudio.samplers.recipe import Recipe, TopK
 from tests.releases import tiny
+
+
+def pytest_sessionstart() -> None:
+    """Processes of pytest-xdist share the processors, and so do the programs that they start."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    if workers > 1:
+        threads = max(1, torch.get_num_threads() // workers)
+        torch.set_num_threads(threads)
+        os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 @pytest.fixture
