@@ -12,6 +12,7 @@ import typer
 from genstudio.cli.complete import model_names
 from genstudio.cli.console import emit
 from genstudio.cli.options import (
+    Accel,
     Accept,
     BestOf,
     Cfg,
@@ -77,6 +78,7 @@ def eval_fid(
     best_of: BestOf = 1,
     accept: Accept = None,
     judge: Judge = None,
+    accel: Accel = None,
     extractor: Features = None,
     feature_weights: Weights = None,
     reference: Against = None,
@@ -113,6 +115,7 @@ def eval_fid(
         asked={"samples": num, "seed": seed, "labels": rule, "batch": batch, **against},
         fields={**recipe, "steps": steps, "smooth": smooth},
         choosing={"best_of": best_of, "accept": accept, "judge": judge},
+        accel=accel or [],
         texts={"prompts": prompts, "features": features, "negative": negative},
         machine={"device": device, "dtype": dtype, "kernels": kernels},
         max_memory=max_memory,

@@ -228,10 +228,11 @@ def _fitted(asked: Asked, planned: Planned, quiet: bool) -> Planned:
     limit = parse_size(asked.max_memory) if asked.max_memory else None
     together = min(request.batch, len(request.pictures))
     runtime = Runtime.choose(asked.machine["device"], planned.dtype)
+    made: dict[str, Any] = {"recipe": request.recipe, "accelerators": request.accelerators}
     if limit is None or asked.batch is not None:
-        check_memory(release, together, runtime, limit, request.recipe)
+        check_memory(release, together, runtime, limit, **made)
         return planned
-    fitting = fitting_batch(release, together, runtime, limit, request.recipe)
+    fitting = fitting_batch(release, together, runtime, limit, **made)
     if fitting == together:
         return planned
     words = f"{fitting} pictures at a time, not {together}; no more than last bits can differ"

@@ -23,11 +23,12 @@ RESULT = "result.json"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """The flags of a run: `asked` are fields of the plan, `fields` of the recipe, `choosing` of a selection,
-    `texts` of the prompts, `machine` of the studio."""
+    `texts` of the prompts, `accel` names accelerators, `machine` is of the studio."""
 
     asked: dict[str, Any]
     fields: dict[str, Any]
     choosing: dict[str, Any]
+    accel: list[str]
     texts: dict[str, Any]
     machine: dict[str, Any]
     max_memory: str | None
@@ -116,6 +117,7 @@ def _find(source: str | None) -> "tuple[Release | None, Path | None]":
 
 def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan":
     from genstudio.evaluation.plan import INCEPTION, Plan, plan_for
+    from genstudio.samplers.accelerators import choose_accelerators, describe
     from genstudio.selection import choose_selection
 
     if release is not None:
@@ -129,8 +131,11 @@ def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan
             choose_selection(release, **wanted.choosing),
         )
         texts = plan_texts(release, **wanted.texts, classes=wanted.asked["labels"])
-        return plan_for(release, name, recipe=recipe, selection=selection, **texts, **wanted.asked)
-    if given := [name for name, value in {**wanted.fields, **wanted.texts}.items() if value is not None]:
+        chosen = tuple(map(describe, choose_accelerators(release, wanted.accel)))
+        parts: dict[str, Any] = {"recipe": recipe, "selection": selection, "accelerators": chosen}
+        return plan_for(release, name, **parts, **texts, **wanted.asked)
+    flags = {**wanted.fields, **wanted.texts, "accel": wanted.accel or None}
+    if given := [name for name, value in flags.items() if value is not None]:
         raise GenstudioError(f"{path} is no model, so {', '.join(given)} means nothing.", "Leave it away.")
     asked = {name: value for name, value in wanted.asked.items() if value is not None}
     if "reference" not in asked and wanted.save_stats is None:
@@ -149,8 +154,10 @@ def _opened(
     from genstudio.runtime import Runtime
 
     if release is not None:
+        from genstudio.samplers.accelerators import check_companions, parse
         from genstudio.studio import Studio
 
+        check_companions([*map(parse, plan.accelerators)])
         check_plan(release, plan, quiet)
         studio = Studio.load(plan.source, **wanted.machine)
         source = sampled(studio, plan)
@@ -177,16 +184,18 @@ def _fitted(plan: "Plan", release: "Release | None", wanted: Wanted, quiet: bool
     """The plan in batches that fit; what does not fit is refused before anything is loaded."""
     from genstudio.measure.budget import check_memory, fitting_batch, parse_size
     from genstudio.runtime import Runtime
+    from genstudio.samplers.accelerators import parse
 
     if release is None:
         return plan
     limit = parse_size(wanted.max_memory) if wanted.max_memory else None
     runtime = Runtime.choose(wanted.machine["device"], wanted.machine["dtype"])
     together = min(plan.batch, plan.samples or plan.batch)
+    made: dict[str, Any] = {"recipe": plan.recipe, "accelerators": [*map(parse, plan.accelerators)]}
     if limit is None or wanted.asked["batch"] is not None:
-        check_memory(release, together, runtime, limit, plan.recipe)
+        check_memory(release, together, runtime, limit, **made)
         return plan
-    fitting = fitting_batch(release, together, runtime, limit, plan.recipe)
+    fitting = fitting_batch(release, together, runtime, limit, **made)
     if fitting == together:
         return plan
     note(f"{wanted.max_memory}: {fitting} pictures at a time, not {together}", quiet)

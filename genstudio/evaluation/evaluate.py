@@ -214,6 +214,7 @@ def _decisive(plan: Plan, source: Source, extractor: Extractor) -> dict[str, Any
         "recipe": plan.recipe and asdict(plan.recipe),
         "selection": plan.selection and asdict(plan.selection),
         **({"side": plan.side} if plan.side else {}),
+        **({"accelerators": list(plan.accelerators)} if plan.accelerators else {}),
         **plan.text_facts(),
     }
     looked = {"extractor": extractor.name, "extractor_weights": extractor.digest}

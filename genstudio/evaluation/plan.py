@@ -11,6 +11,7 @@ from typing import Any, get_args
 from genstudio.errors import GenstudioError
 from genstudio.files import Source
 from genstudio.releases.release import Labels, Metric, Protocol, Release, Suite
+from genstudio.samplers.accelerators import parse, promise
 from genstudio.samplers.recipe import Recipe
 from genstudio.selection import Selection
 from genstudio.text.prompts import Prompts, choose_prompts
@@ -29,7 +30,17 @@ INCEPTION = "inception-v3-compat"
 KEEPING: tuple[Metric, ...] = ("kid", "pr", "dc")  # these compare pictures with pictures, not their moments
 BATCH = 100
 # No protocol's, or told in other words.
-UNPUBLISHED = ("source", "batch", "seed", "recipe", "selection", "prompts", "features", "negative")
+UNPUBLISHED = (
+    "source",
+    "batch",
+    "seed",
+    "recipe",
+    "selection",
+    "prompts",
+    "features",
+    "negative",
+    "accelerators",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +51,7 @@ class Plan:
     pictures that exist already. `metrics` None means whatever extractor and reference allow. `reference` None
     means that nothing is compared: statistics alone are wanted. `side` is what a model's pictures are resized
     to before they become levels; None leaves them as they are made. Pictures from text show `prompts`, or all
-    those of `features`, in turn, and are steered away from `negative`.
+    those of `features`, in turn, and are steered away from `negative`. `accelerators` are described, settled.
     """
 
     source: str
@@ -58,6 +69,7 @@ class Plan:
     prompts: Source | None = None
     features: Source | None = None
     negative: str | None = None
+    accelerators: tuple[str, ...] = ()
 
     def texts(self, release: Release) -> Prompts | None:
         """What the pictures of a release show; None where it is made from classes.
@@ -110,6 +122,9 @@ def deviations(plan: Plan, release: Release) -> list[str]:
         said.append(f"selection: {plan.selection.describe()}")
     if plan.negative is not None:
         said.append(f"away from {plan.negative!r}")
+    if plan.accelerators and plan.recipe is not None:
+        label = promise(tuple(map(parse, plan.accelerators)), plan.recipe).words
+        said.append(f"accelerated: {'+'.join(plan.accelerators)} ({label})")
     if plan.recipe is not None and plan.recipe != release.recipe:
         said.append(f"recipe: {plan.recipe.describe()}, not {release.recipe.describe()}")
     if release.protocol is None:

@@ -24,6 +24,7 @@ from genstudio.events import Advance, Picture
 from genstudio.files import digest
 from genstudio.media.png import DAMAGE
 from genstudio.request import Request, Wanted
+from genstudio.samplers.accelerators import choose_accelerators
 from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.studio import Studio
 
@@ -76,8 +77,10 @@ class Sampled:
             side=plan.side,
             negative=plan.negative,
             features=plan.features,
+            accelerators=choose_accelerators(studio.release, plan.accelerators),
         )
-        self.identity: dict[str, Any] = {"kind": "model", **_decisive(studio.facts())}
+        facts = studio.facts(self.request.accelerators)
+        self.identity: dict[str, Any] = {"kind": "model", **_decisive(facts)}
 
     def __len__(self) -> int:
         return len(self.request.pictures)
@@ -90,7 +93,7 @@ class Sampled:
                 report(len(at) * event.done / event.total)
             else:
                 pictures.append(event)
-        facts = self.studio.facts()
+        facts = self.studio.facts(self.request.accelerators)
         return Taken(
             pixels_NCHW=torch.stack([picture.pixels_CHW for picture in pictures]),
             labels_N=torch.tensor([picture.wanted.label for picture in pictures]) if self.classes else None,

@@ -13,11 +13,12 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.releases.places import size_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from genstudio.measure.memory import Estimate
     from genstudio.releases.release import Release
     from genstudio.runtime import Runtime
+    from genstudio.samplers.accelerators import Accelerator
     from genstudio.samplers.recipe import Recipe
 
 PREFIXES: Final = ("", "K", "M", "G", "T")
@@ -39,6 +40,7 @@ def check_memory(
     runtime: "Runtime",
     limit: int | None = None,
     recipe: "Recipe | None" = None,
+    accelerators: "Sequence[Accelerator]" = (),
 ) -> None:
     """Refuse (exit code 4) to sample `batch` pictures together where they do not fit into `limit` bytes, or
     without a limit certainly not into what is free on the runtime's device.
@@ -47,19 +49,28 @@ def check_memory(
     """
     from genstudio.measure.memory import estimate, held
 
-    need = held if limit is None else estimate
+    counted = held if limit is None else estimate
     bound = free_memory(runtime) if limit is None else limit
-    found = need(release, batch, runtime.dtype, recipe)
+
+    def need(pictures: int) -> "Estimate":
+        return counted(release, pictures, runtime.dtype, recipe, accelerators)
+
+    found = need(batch)
     if found.total <= bound:
         return
-    fitting = _largest(batch - 1, bound, lambda fewer: need(release, fewer, runtime.dtype, recipe))
+    fitting = _largest(batch - 1, bound, need)
     allowed = f"{size_text(bound)} {'are free' if limit is None else 'are allowed'}"
     message = f"{release.name} at batch {batch} needs {_parts(found)}; {allowed}."
     raise GenstudioError(message, _remedy(fitting, runtime), Exit.MEMORY)
 
 
 def fitting_batch(
-    release: "Release", batch: int, runtime: "Runtime", limit: int, recipe: "Recipe | None" = None
+    release: "Release",
+    batch: int,
+    runtime: "Runtime",
+    limit: int,
+    recipe: "Recipe | None" = None,
+    accelerators: "Sequence[Accelerator]" = (),
 ) -> int:
     """The most pictures, up to `batch`, that can be sampled together within `limit` bytes.
 
@@ -67,11 +78,14 @@ def fitting_batch(
     """
     from genstudio.measure.memory import estimate
 
-    if estimate(release, batch, runtime.dtype, recipe).total <= limit:
+    def need(pictures: int) -> "Estimate":
+        return estimate(release, pictures, runtime.dtype, recipe, accelerators)
+
+    if need(batch).total <= limit:
         return batch
-    fitting = _largest(batch - 1, limit, lambda fewer: estimate(release, fewer, runtime.dtype, recipe))
+    fitting = _largest(batch - 1, limit, need)
     if not fitting:
-        check_memory(release, 1, runtime, limit, recipe)
+        check_memory(release, 1, runtime, limit, recipe, accelerators)
     return fitting
 
 

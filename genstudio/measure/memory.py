@@ -16,7 +16,7 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final, cast
@@ -31,13 +31,16 @@ from genstudio import registry
 from genstudio.cache.spec import BYTES
 from genstudio.events import Advance
 from genstudio.measure.sketch import Sketch
+from genstudio.releases import catalogue
 from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.runtime import Dtype, Runtime
+from genstudio.samplers.accelerators import Accelerator
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Order
 
 MARGIN: Final = 1.2
+LAWS: Final = 10  # numbers per draft and code that live at once: logits, what filters make of them, p and q
 HEAP: Final = 256_000_000  # the most freed bytes that malloc may keep, at most three times what lives
 SETUP: Final = 64_000_000
 POLL_SECONDS: Final = 0.002
@@ -59,20 +62,34 @@ class Estimate:
         return self.weights + self.cache + self.activations
 
 
-def estimate(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None = None) -> Estimate:
+def estimate(
+    release: Release,
+    batch: int,
+    dtype: Dtype,
+    recipe: Recipe | None = None,
+    accelerators: Sequence[Accelerator] = (),
+) -> Estimate:
     """What sampling `batch` pictures together takes; an upper bound, see the module for how close.
 
     Without `recipe` the release's own. Raises GenstudioError for a release that makes no pictures.
     """
-    known = held(release, batch, dtype, recipe)
+    known = held(release, batch, dtype, recipe, accelerators)
     shallow = replace(release, config=replace(release.generator, depth=1))
     walked, decoded = _live_bytes(release, batch, dtype, recipe or release.recipe)
+    slack = sum(one.slack for one in accelerators)
+    walked += LAWS * batch * slack * getattr(release.config, "vocab", 0) * BYTES["float32"]
     live = max(walked - held(shallow, batch, dtype, recipe).cache, decoded - known.cache)
     return replace(known, activations=round(MARGIN * live) + min(3 * live, HEAP) + SETUP)
 
 
-def held(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None = None) -> Estimate:
-    """Weights and cache alone, exactly and at once: activations are 0."""
+def held(
+    release: Release,
+    batch: int,
+    dtype: Dtype,
+    recipe: Recipe | None = None,
+    accelerators: Sequence[Accelerator] = (),
+) -> Estimate:
+    """Weights and cache alone, exactly and at once, those of accelerators included: activations are 0."""
     config = release.generator
     generator, tokenizer = registry.build(config), registry.build(tokenizer_of(release).config)
     decoder = _numbers(tokenizer.get_submodule("decoder"))
@@ -80,8 +97,14 @@ def held(release: Release, batch: int, dtype: Dtype, recipe: Recipe | None = Non
     weights += (_numbers(tokenizer) - decoder) * BYTES["float32"]
     order = cast(Order, generator.order)
     rows = 2 * batch if _needs_null(recipe or release.recipe, order) else batch
-    cache = config.cache_spec(rows, order.kept, dtype, order.slots - order.kept)
-    return Estimate(weights=weights, cache=cache.nbytes, activations=0)
+    slack = sum(one.slack for one in accelerators)
+    cache = config.cache_spec(rows, order.kept + slack, dtype, order.slots - order.kept).nbytes
+    for one in accelerators:
+        for name in one.companions:
+            companion: Any = catalogue.find(name).config
+            weights += _numbers(registry.build(companion)) * BYTES[dtype]
+            cache += companion.cache_spec(one.copies * rows, order.slots + one.slack, dtype).nbytes
+    return Estimate(weights=weights, cache=cache, activations=0)
 
 
 class PeakMemory:

@@ -37,7 +37,8 @@ ACCELERATORS: Final[Mapping[str, str]] = {
 
 class Accelerator(Protocol):
     """Settings of one accelerator. `beside` names those that it was shown to work with: a pair that neither
-    side names is refused. `companions` are the releases whose weights it needs as well."""
+    side names is refused. `companions` are the releases whose weights it needs as well; `copies` of the cache
+    of each live at once. `slack` is how much room a cache needs beyond the slots of the order."""
 
     name: ClassVar[str]
     site: ClassVar[Site]
@@ -46,6 +47,10 @@ class Accelerator(Protocol):
 
     @property
     def companions(self) -> tuple[str, ...]: ...
+    @property
+    def copies(self) -> int: ...
+    @property
+    def slack(self) -> int: ...
 
     def refusal(self, release: "Release", others: tuple[str, ...]) -> str | None:
         """Why it cannot be used with a release beside `others`, as half a sentence; None where it can."""

@@ -14,6 +14,7 @@ from genstudio.errors import Exit
 from genstudio.media.png import read_spec
 from genstudio.releases import catalogue, weights
 from genstudio.releases.release import Companions, Release
+from genstudio.samplers.accelerators import choose_accelerators
 from tests.releases import tiny
 from tests.support import genstudio
 
@@ -249,3 +250,41 @@ def test_python_makes_the_picture_of_the_command_line(tmp_path: Path) -> None:
     (picture,) = studio.sample(3, n=1, seed=7, accel="sjd")
     assert np.array_equal(pixels(file), np.asarray(picture.image))
     assert picture.account is not None and isinstance(picture.account.origin_L, torch.Tensor)
+
+
+def test_a_score_is_made_with_an_accelerator_and_says_so(tmp_path: Path, home: Path) -> None:
+    from genstudio.configs.features import ClassifierConfig
+
+    config = ClassifierConfig(channels=3, pixels=16, width=8, features=16, classes=10)
+    judge = tiny.release(config, "tiny-judge-16")
+    weights.save_release(home / "models" / judge.name, tiny.network(config), judge)
+    made(MODEL, "-n", 6, "--no-grid", "-o", tmp_path / "real")
+    words = ["eval-fid", MODEL, "-n", 4, "--batch", 2, "--extractor", judge.name, "--metrics", "fid"]
+    words += ["--reference", tmp_path / "real" / MODEL, "--json"]
+    plain, fast, other = (
+        genstudio(*words, *more) for more in ([], ["--accel", "jacobi"], ["--accel", "sjd"])
+    )
+    assert plain.code == fast.code == other.code == Exit.OK, (plain.out, fast.out, other.out)
+    assert plain.data["digest"] == fast.data["digest"] != other.data["digest"]
+    said = fast.data["deviations"][0]
+    assert said == "accelerated: jacobi:window=16,init=repeat_horizon (exact up to near ties)"
+    resumed = [*words, "--resume", tmp_path / "run"]
+    assert genstudio(*resumed, "--accel", "jacobi").code == Exit.OK
+    refused = genstudio(*resumed, "--accel", "sjd")
+    assert refused.code == Exit.USAGE and "accelerators" in refused.out
+    assert "never shown" in genstudio(*words, "--accel", "sjd", "--accel", "jacobi").out
+    assert "accel means nothing" in genstudio("eval-fid", tmp_path / "real", "--accel", "sjd").err
+
+
+def test_memory_counts_drafts(home: Path) -> None:
+    from genstudio.measure.memory import held
+
+    release = catalogue.find(MODEL)
+    sizes = [
+        held(release, 4, "float32", None, choose_accelerators(release, accel))
+        for accel in ([], ["jacobi:window=8"], ["spectr"])
+    ]
+    assert sizes[0].weights == sizes[1].weights < sizes[2].weights
+    assert sizes[0].cache < sizes[1].cache < sizes[2].cache
+    ran = genstudio("sample", MODEL, "--accel", "spectr", "--max-memory", "1MB", "--batch", 4)
+    assert ran.code == Exit.MEMORY

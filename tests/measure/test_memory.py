@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from genstudio import studio as studio_module
+from genstudio.cache import makers
 from genstudio.cache.full import FullCache
 from genstudio.errors import GenstudioError
 from genstudio.measure.memory import LiveBytes, PeakMemory, estimate, held
@@ -34,7 +34,7 @@ def test_weights_and_cache_are_exact(
             super().__init__(*arguments)
             made.append(self)
 
-    monkeypatch.setattr(studio_module, "FullCache", Seen)
+    monkeypatch.setattr(makers, "FullCache", Seen)
     studio = Studio.load(tiny_var, dtype=dtype)
     wanted = request(studio, batch, cfg=cfg)
     list(studio.stream(wanted))

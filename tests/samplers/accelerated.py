@@ -16,6 +16,9 @@ from genstudio.samplers.recipe import Recipe
 class Toy:
     """Needs nothing and does nothing."""
 
+    copies: ClassVar[int] = 0
+    slack: ClassVar[int] = 0
+
     @property
     def companions(self) -> tuple[str, ...]:
         return ()

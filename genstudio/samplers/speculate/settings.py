@@ -29,6 +29,7 @@ Residual = Literal["proven", "official"]
 Window = Annotated[int, Field(ge=2, le=256)]
 
 USUAL_DELTA: Final = 0.1
+TREES: Final[dict[Tree, int]] = {"dynamic": 59, "static": 58}  # nodes, the last known code included
 
 
 class Drafting:
@@ -40,6 +41,10 @@ class Drafting:
     @property
     def companions(self) -> tuple[str, ...]:
         return ()
+
+    @property
+    def copies(self) -> int:
+        return 1
 
     def settled(self, release: Release) -> "Drafting":
         del release
@@ -68,6 +73,10 @@ class Jacobi(Drafting):
     window: Window = 16
     init: Init = "repeat_horizon"
 
+    @property
+    def slack(self) -> int:
+        return self.window
+
     def label(self, recipe: Recipe) -> Exactness:
         """Every code is the winner of its own race, whoever drafted it."""
         del recipe
@@ -88,6 +97,10 @@ class SJD(Drafting):
     window: Window = 16
     init: Init = "repeat_horizon"
     residual: Residual = "proven"
+
+    @property
+    def slack(self) -> int:
+        return self.window
 
     def label(self, recipe: Recipe) -> Exactness:
         """A residual holds no more codes than the law that it is left of: only top-p takes some away."""
@@ -120,6 +133,15 @@ class SpecTr(Drafting):
     @property
     def companions(self) -> tuple[str, ...]:
         return (self.draft,) if self.draft else ()
+
+    @property
+    def copies(self) -> int:
+        """One for what is known, one for every chain."""
+        return 1 + self.k
+
+    @property
+    def slack(self) -> int:
+        return 1 + self.k * self.length
 
     def settled(self, release: Release) -> "SpecTr":
         return replace(self, draft=_lasting(self.draft or release.companions.draft))
@@ -168,6 +190,10 @@ class Lantern(Drafting):
     @property
     def companions(self) -> tuple[str, ...]:
         return (self.drafter,) if self.drafter else ()
+
+    @property
+    def slack(self) -> int:
+        return TREES[self.tree]
 
     @property
     def bound(self) -> float:

@@ -3,6 +3,8 @@
 Tiny networks with random weights. Shapes: C channels, H x W pixels.
 """
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -66,7 +68,9 @@ def test_the_label_is_that_of_the_judge(studio: Studio, accel: str) -> None:
             batch=1,
             accelerators=chosen,
         )
-        assert studio.plan(request).walk.judge.exactness == promise(chosen, recipe)  # type: ignore[attr-defined]
+        walk: Any = studio.plan(request).walk
+        assert walk.judge.exactness == promise(chosen, recipe)
+        assert walk.proposer.nodes == chosen[0].slack
 
 
 def test_every_picture_says_how_its_codes_came(studio: Studio) -> None:
