@@ -4,15 +4,13 @@ What a picture is depends on its seed alone; the size of its batch moves at most
 arithmetic, and the file of a picture records the size that it was made in.
 """
 
-import gc
 from collections.abc import Callable, Generator, Iterator
-
-import torch
 
 from genstudio.errors import Exit, GenstudioError, is_out_of_memory
 from genstudio.events import Event
 from genstudio.processes import Processes
 from genstudio.request import Request
+from genstudio.runtime import let_go
 from genstudio.studio import Studio
 
 
@@ -53,7 +51,5 @@ def _fits(studio: Studio, request: Request, positions: range) -> Generator[Event
         if not is_out_of_memory(error):
             raise
     # Behind the handler, where the error no longer holds the tensors of its frames.
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
+    let_go()
     return False

@@ -4,6 +4,7 @@ A value without torch, so that a command can make one, print it and store it in 
 while choosing. `auto` means the best device present, float32 on a CPU and bfloat16 on a GPU that has it.
 """
 
+import gc
 import os
 import platform
 import re
@@ -70,6 +71,15 @@ class Runtime:
         import torch
 
         return {**asdict(self), "threads": torch.get_num_threads(), "versions": versions()}
+
+
+def let_go() -> None:
+    """Give back what nothing holds any more, behind an error of memory."""
+    gc.collect()
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def use_large_pages() -> None:

@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from genstudio import registry
+from genstudio.errors import is_out_of_memory
 from genstudio.processes import Processes
 from genstudio.releases import weights
+from genstudio.runtime import let_go
 from genstudio.training.metrics import Window
 from genstudio.training.objectives.base import Batch, Objective, Rewrite
 from genstudio.training.optimizer import averaged, build_optimizer, rewrite
@@ -49,20 +51,39 @@ class Learner:
         if saved is not None:
             self.optimizer.load_state_dict(optimizer_rows(saved["optimizer"], self.optimizer))
 
-    def gradients(self, passes: Sequence[Batch]) -> Window:
-        """Clipped gradients of the mean over the passes of all processes; returns what the passes said."""
-        self.objective.network.train()
-        self.optimizer.zero_grad()
-        said = Window()
-        for batch in passes:
-            with lowered(self.device) if self.recipe.run.precision == "bf16" else nullcontext():
-                losses = self.root(partial(self.objective.losses, batch))
-            torch.autograd.backward(losses.total / len(passes))
-            said.add(losses.parts, losses.counts, 1 / len(passes))
+    def gradients(self, passes: Sequence[Batch]) -> Window | None:
+        """Clipped gradients of the mean over the passes of all processes; returns what the passes said, or
+        None where memory was not enough for them in any process."""
+        said = self._backward(passes)
+        if self.processes.any(said is None) or said is None:
+            return None
         self.processes.mean_([value for value in self._gradients() if not is_rows(value)])
         said.meet(self.processes)
         said.add({"grad_norm": self._clip()}, {}, 1.0)
         return said
+
+    def _backward(self, passes: Sequence[Batch]) -> Window | None:
+        """The passes of this process. Processes that meet inside of them cannot be stopped one by one: there
+        the error stands."""
+        self.objective.network.train()
+        self.optimizer.zero_grad()
+        self.objective.begin_step()
+        said = Window()
+        try:
+            for batch in passes:
+                with lowered(self.device) if self.recipe.run.precision == "bf16" else nullcontext():
+                    losses = self.root(partial(self.objective.losses, batch))
+                torch.autograd.backward(losses.total / len(passes))
+                said.add(losses.parts, losses.counts, 1 / len(passes))
+            return said
+        except (MemoryError, RuntimeError) as error:
+            together = self.processes.count > 1 and (self.recipe.run.shard or self.objective.meets)
+            if together or not is_out_of_memory(error):
+                raise
+        # Behind the handler, where the error no longer holds the tensors of its frames.
+        self.optimizer.zero_grad()
+        let_go()
+        return None
 
     def update(self, rate: float) -> None:
         """One step of the optimizer, and the average's after it."""

@@ -41,9 +41,11 @@ class Status(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who looks on: none of it changes a number. `draw` saves what the objective has to show."""
+    """Who looks on: none of it changes a number. `draw` saves what the objective has to show; `say` hears of
+    what happens beside the steps."""
 
     report: Callable[[Status], None] = lambda _: None
+    say: Callable[[str], None] = lambda _: None
     draw: Callable[[Path, Tensor], None] | None = None
     board: OpenBoard | None = None
 
@@ -102,7 +104,7 @@ class Loop:
         saved, logged, every = self.step, (self.step, self.seconds), self.recipe
         started = time.monotonic() - self.seconds
         while self.step < self.total:
-            rate = self._advance()
+            rate = self.advance()
             self.seconds = time.monotonic() - started
             if _due(self.step, every.log.every) or self.step == self.total:
                 speed = (self.step - logged[0]) * every.run.batch / (self.seconds - logged[1])
@@ -117,17 +119,37 @@ class Loop:
             if self.processes.any(stop.asked) and self.step < self.total:
                 self._interrupt(saved)
 
-    def _advance(self) -> float:
-        """One step of the optimizer; returns its learning rate."""
+    def advance(self) -> float:
+        """One step of the optimizer; returns its learning rate.
+
+        Passes that do not fit into memory are made again with fewer pictures each, and so are those of all
+        later steps: the mean over them is the same up to rounding.
+        """
         rate = learning_rate(self.recipe.optimizer, self.step, self.total)
-        passes = self._passes()
-        said = self.learner.gradients(passes)
+        while (said := self.learner.gradients(passes := self._passes())) is None:
+            self._lessen()
         self._refuse_nan(said)
         self.learner.update(rate)
         self.learner.rewrite(self.objective.after_step(passes[-1], said.counts))
         self.window.merge(said)
         self.step += 1
         return rate
+
+    def _lessen(self) -> None:
+        """Take at most half as many pictures into one pass, in all processes."""
+        batch, count, passes = self.recipe.run.batch, self.processes.count, len(self.parts)
+        each = batch // (passes * count)
+        more = next((n for n in range(2 * passes, batch + 1) if batch % (n * count) == 0), None)
+        if more is None:
+            raise GenstudioError(
+                f"The device ran out of memory with {each} pictures in one pass, and fewer do not divide.",
+                "Try --dtype bf16, another --batch, or a smaller network.",
+                Exit.MEMORY,
+            )
+        self.parts = parts(batch, more, self.processes)
+        self.watch.say(
+            f"Out of memory with {each} pictures in one pass: going on with {batch // more // count}."
+        )
 
     def _passes(self) -> list[Batch]:
         """This process's part of the step."""
@@ -185,6 +207,7 @@ class Loop:
         state = {
             "numbers": self._numbers(),
             "step": self.step,
+            "passes": len(self.parts),
             "seconds": self.seconds,
             **self.learner.state(),
             "objective": self.objective.state(),
@@ -209,6 +232,9 @@ class Loop:
         check_same_run(self.folder, state["numbers"], self._numbers())
         self.step, self.seconds, self.record = state["step"], state["seconds"], state["record"]
         self.objective.restore(state["objective"])
+        passes = state.get("passes", self.recipe.run.accumulate)
+        if self.recipe.run.batch % (passes * self.processes.count) == 0:
+            self.parts = parts(self.recipe.run.batch, passes, self.processes)
         self.window.restore(tree_map_only(Tensor, lambda value: value.to(self.device), state["window"]))
         return state
 

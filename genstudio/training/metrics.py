@@ -14,8 +14,7 @@ from torch import Tensor
 from genstudio.errors import GenstudioError
 from genstudio.files import write_text
 from genstudio.processes import Processes
-
-NAME = "metrics.jsonl"
+from genstudio.training.standing import METRICS
 
 
 class Window:
@@ -89,7 +88,7 @@ class Log:
 
     def __init__(self, folder: Path, step: int, board: OpenBoard | None = None) -> None:
         """Open the file and forget lines after `step`, and final lines: they will be written again."""
-        path = folder / NAME
+        path = folder / METRICS
         kept = [line for line in _lines(path) if _belongs(line, step)]
         write_text(path, "".join(f"{line}\n" for line in kept))
         self._file: IO[str] = path.open("a", encoding="utf-8")

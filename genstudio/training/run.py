@@ -11,7 +11,7 @@ from torch import Tensor
 
 from genstudio.data.labels import labels
 from genstudio.distillation.prepare import prepare_taught
-from genstudio.errors import Exit, GenstudioError
+from genstudio.files import write_text
 from genstudio.media.grid import grid
 from genstudio.media.pixels import to_uint8
 from genstudio.media.png import save_png
@@ -22,6 +22,7 @@ from genstudio.training import metrics
 from genstudio.training.loop import Loop, Status, Watch
 from genstudio.training.prepare import Say, prepare
 from genstudio.training.recipe import TrainingRecipe
+from genstudio.training.standing import RECIPE
 
 PER_ROW = 8
 
@@ -55,18 +56,12 @@ def train(
     """
     board = metrics.tensorboard() if tensorboard else None
     prepared = (prepare_taught if recipe.teacher else prepare)(recipe, device, say, processes)
-    watch = Watch(report, write_grid, board)
+    watch = Watch(report, say, write_grid, board)
     loop = Loop(recipe, prepared.objective, folder, device, watch, processes, prepared.weight_N)
     begin(loop.step)
-    try:
-        test = loop.run()
-    except torch.OutOfMemoryError as error:
-        passes = recipe.run.accumulate
-        raise GenstudioError(
-            f"The device ran out of memory with {recipe.run.batch // passes} pictures in one pass.",
-            f"Try --set run.accumulate={passes * 2}: equal steps in smaller passes.",
-            Exit.MEMORY,
-        ) from error
+    if processes.first:
+        write_text(folder / RECIPE, recipe.model_dump_json(indent=2) + "\n")
+    test = loop.run()
     cost = replace(_cost(recipe, loop, device, processes), counts=prepared.counts)
     release = replace(as_release(recipe, folder, prepared.classes), trained=cost)
     release = replace(release, distilled=_as_seen_from(folder, prepared.distilled))

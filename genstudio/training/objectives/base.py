@@ -64,7 +64,8 @@ class Objective(Protocol):
     """One way to train a network. `network` is what the run releases; `helpers` are trained along with it.
 
     `examples` are counted per epoch; `reads` holds fingerprints of everything outside of the recipe that
-    decides the numbers; `undecayed` are parts of names of weights that are spared weight decay.
+    decides the numbers; `undecayed` are parts of names of weights that are spared weight decay; `meets` says
+    that processes wait for each other inside of `losses`.
     """
 
     network: nn.Module
@@ -72,6 +73,14 @@ class Objective(Protocol):
     examples: int
     reads: Mapping[str, str]
     undecayed: tuple[str, ...]
+
+    @property
+    def meets(self) -> bool:
+        return False
+
+    def begin_step(self) -> None:
+        """Called before the passes of every step, and again where these are made anew."""
+        return
 
     def losses(self, batch: Batch) -> Losses:
         """The losses of one pass, in float32 whatever autocast does inside of the networks."""

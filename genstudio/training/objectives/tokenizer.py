@@ -50,6 +50,14 @@ class TokenizerObjective(Objective):
         self.idle_V = torch.full((network.config.vocab,), weights.restart_after, device=device)
         self._residuals: list[tuple[Tensor, ...]] = []
 
+    @property
+    def meets(self) -> bool:
+        """The weight of the critic is that of all processes."""
+        return self.critic is not None
+
+    def begin_step(self) -> None:
+        self._residuals = []
+
     def losses(self, batch: Batch) -> Losses:
         x_BCHW = to_unit(self.train.pixels(batch.index_B), self.device)
         if self.flip:
@@ -77,7 +85,7 @@ class TokenizerObjective(Objective):
 
     def after_step(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Rewrite, ...]:
         """Codes idle for `restart_after` steps move to vectors of the step, chosen by keyed draws."""
-        passes, self._residuals = self._residuals, []
+        passes = self._residuals
         if self.weights.restart_after == 0:
             return ()
         self.idle_V.add_(1).masked_fill_(counts["codes"].sum(dim=0) > 0, 0)
