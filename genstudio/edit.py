@@ -1,4 +1,4 @@
-"""What of a given picture is kept and what is made anew, as a value (VAR's zero-shot editing, 2404.02905).
+"""What of a given picture is kept and what is made anew, as a value (zero-shot editing by VAR and MAR).
 
 The mask is white where the picture is made anew and black where it is kept, or the other way round with
 `outside`. Files are named by path and hash, so that a picture's metadata can make it again as long as they
@@ -90,16 +90,16 @@ def choose_edit(
 ) -> Edit | None:
     """What `--image`, `--mask`, `--outside` and `--paste` mean for a generator; None where nothing is edited.
 
-    Raises GenstudioError for files that cannot be used, and for a model that is made in no scales.
+    Raises GenstudioError for files that cannot be used, and for a model that makes codes one by one.
     """
     if image is None or mask is None:
         if image is not None or mask is not None or outside or paste:
             raise GenstudioError("An edit needs a picture and a mask.", f"Give --image and --mask. {SIDES}")
         return None
-    if getattr(release.config, "sizes", None) is None:
+    if getattr(release.config, "sizes", None) is None and release.config.kind != "mar":
         raise GenstudioError(
-            f"{release.name} is not made scale by scale, so it keeps no part of a picture.",
-            "Choose a next-scale model: genstudio models.",
+            f"{release.name} is not made scale by scale or in any order, so it keeps no part of a picture.",
+            "Choose a next-scale or masked model: genstudio models.",
         )
     picture, grey = (Source.of(Path(file), "Give a picture.") for file in (image, mask))
     edit = Edit(image=picture, mask=grey, outside=outside, paste=paste)

@@ -1,9 +1,9 @@
-"""A given picture as codes that keep their places: VAR's zero-shot editing (arXiv 2404.02905).
+"""A given picture as codes that keep their places: zero-shot editing by VAR (arXiv 2404.02905) and MAR.
 
-At every scale the kept places hold the given picture's codes; what is made anew sees them. A place of a scale
-is kept where more than half of it is, by the mask resized bilinearly from the finest map; scales of at most
-three codes are always kept. Official code takes a mask of the finest map: here one of pixels is averaged over
-its cells first, so that every pixel counts.
+The kept places hold the given picture's codes, at every scale where there are several; what is made anew sees
+them. A place is kept where more than half of it is. The mask of a scale is resized bilinearly from the finest
+map, and scales of at most three codes are always kept. Official code takes a mask of the finest map: here one
+of pixels is averaged over its cells first, so that every pixel counts.
 Shapes: B pictures, C channels, H x W pixels, L codes of a picture.
 """
 
@@ -18,6 +18,7 @@ from genstudio.edit import Edit
 from genstudio.media.pixels import LEVELS, to_float
 from genstudio.releases.release import PixelRule
 from genstudio.samplers.values import Codes
+from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
 ALWAYS_KEPT = 3  # codes of a scale that says too little to be made anew
@@ -35,7 +36,7 @@ class Canvas(NamedTuple):
         """The known codes of `batch` pictures that are made from this one."""
         known_1L = self.codes.known_BL
         assert known_1L is not None
-        maps = tuple(ids_1n.expand(batch, -1) for ids_1n in self.codes.data)
+        maps = tuple(one.expand(batch, *one.shape[1:]) for one in self.codes.data)
         return Codes(self.codes.kind, maps, known_1L.expand(batch, -1))
 
     def paste(self, made_BCHW: Tensor) -> Tensor:
@@ -44,14 +45,15 @@ class Canvas(NamedTuple):
         return mixed_BCHW.round().to(torch.uint8)
 
 
-def open_canvas(edit: Edit, tokenizer: MultiScaleVQ, rule: PixelRule) -> Canvas:
+def open_canvas(edit: Edit, tokenizer: ConvTokenizer, rule: PixelRule) -> Canvas:
     """Read and encode what is edited, on the tokenizer's device. Raises GenstudioError for unusable files."""
     size, channels = tokenizer.config.pixels, tokenizer.config.channels
     pixels_CHW = pil_to_tensor(edit.picture(size, channels))
     anew_HW = pil_to_tensor(edit.anew(size))[0].float() / LEVELS
-    x_1CHW = to_float(pixels_CHW[None], rule).to(tokenizer.pyramid.table_VC)
+    x_1CHW = to_float(pixels_CHW[None], rule).to(next(tokenizer.parameters()))
     codes = tokenizer.encode(x_1CHW)
-    known_L = known_places(1 - anew_HW, tokenizer.config.sizes).to(x_1CHW.device)
+    sizes = tokenizer.config.sizes if isinstance(tokenizer, MultiScaleVQ) else (codes.data[0].shape[-1],)
+    known_L = known_places(1 - anew_HW, sizes).to(x_1CHW.device)
     return Canvas(codes._replace(known_BL=known_L[None]), pixels_CHW, anew_HW)
 
 

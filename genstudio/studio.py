@@ -26,7 +26,7 @@ from genstudio.files import digest
 from genstudio.generators.base import Generator
 from genstudio.generators.methods import walk_of
 from genstudio.judging import Judge, winners
-from genstudio.media.pixels import to_uint8
+from genstudio.media.pixels import to_uint8, veiled
 from genstudio.nn.linear import pack, unpack
 from genstudio.nn.twins import use_kernels
 from genstudio.releases import catalogue, weights
@@ -45,7 +45,6 @@ from genstudio.selection import choose_selection
 from genstudio.text.prompts import choose_prompts
 from genstudio.text.reader import Reader
 from genstudio.tokenizers.base import ConvTokenizer
-from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.protocol import Sampling
 
 UNREAD: Final = "a text"  # stands for any
@@ -142,7 +141,7 @@ class Studio:
         """Pictures of classes or prompts; see `genstudio sample --help` for what the arguments mean.
 
         `accel` are accelerators as `--accel` takes them. `recipe` overrides single fields of the release's
-        recipe: cfg, top_k, top_p, temperature, smooth.
+        recipe: cfg, top_k, top_p, temperature, smooth, steps, head_steps.
         """
         edit = choose_edit(self.release, image, mask, outside, paste)
         asked = [prompts] if isinstance(prompts, str) else prompts
@@ -152,7 +151,7 @@ class Studio:
         request = Request(
             model=self.release.name,
             pictures=wanted,
-            recipe=self.release.recipe.override(**recipe),
+            recipe=self.release.override(**recipe),
             batch=batch,
             selection=choose_selection(self.release, best_of, accept, judge),
             edit=edit,
@@ -238,17 +237,28 @@ class Studio:
 
     @torch.inference_mode()
     def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:
-        """uint8 pixels [B,C,H,W] by the release's rule, resized to `side` if one is given. Raises
-        GenstudioError for pixels that are no numbers: as black pictures they would be sampled, and even
-        scored, without a word."""
-        x_BCHW = self.tokenizer.decode(self.tokenizer.latents(codes), sampling)
-        if not bool(x_BCHW.isfinite().all()):
+        """uint8 pixels [B,C,H,W] by the release's rule, resized to `side` if one is given; cells of latents
+        that are not known yet are grey. Raises GenstudioError for latents or pixels that are no numbers: as
+        black pictures they would be sampled, and even scored, without a word."""
+        latents = self.tokenizer.latents(codes)
+        self._check_finite(latents, "samples latents of")
+        x_BCHW = self.tokenizer.decode(latents, sampling)
+        self._check_finite(x_BCHW, "decodes to")
+        return to_uint8(self._veiled(x_BCHW, codes), self.release.pixels, side).cpu()
+
+    def _check_finite(self, values: Tensor, doing: str) -> None:
+        if not bool(values.isfinite().all()):
             raise GenstudioError(
-                f"{self.release.name} decodes to NaN or infinity.",
+                f"{self.release.name} {doing} NaN or infinity.",
                 "Check its weights: genstudio models verify; or try --dtype fp32.",
                 Exit.CHECK,
             )
-        return to_uint8(x_BCHW, self.release.pixels, side).cpu()
+
+    def _veiled(self, x_BCHW: Tensor, codes: Codes) -> Tensor:
+        if codes.kind != "latents" or codes.known_BL is None:
+            return x_BCHW
+        known_Bhw = codes.known_BL.view(len(x_BCHW), *codes.data[0].shape[2:])
+        return veiled(x_BCHW, known_Bhw, self.release.pixels)
 
     def _preview(self, step: Step, job: Job, request: Request) -> Tensor:
         return self._shown(step.preview(), Sampling(job.draws, job.seed_B, step.done), request)
@@ -281,7 +291,6 @@ class Studio:
     def _canvas(self, edit: Edit) -> Canvas:
         """Encoded once, however many batches it is kept in."""
         if edit not in self.canvases:
-            assert isinstance(self.tokenizer, MultiScaleVQ)
             self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
         return self.canvases[edit]
 

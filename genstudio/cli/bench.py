@@ -13,6 +13,7 @@ from genstudio.cli.options import (
     Cfg,
     Compile,
     Device,
+    HeadSteps,
     Heat,
     Json,
     KernelChoice,
@@ -59,6 +60,7 @@ def bench(
     top_p: TopP = None,
     temperature: Heat = None,
     steps: Steps = None,
+    head_steps: HeadSteps = None,
     smooth: Smooth = None,
     device: Device = "auto",
     kernels: KernelChoice = None,
@@ -76,8 +78,14 @@ def bench(
     from genstudio.releases import catalogue
 
     release = catalogue.find(model) if model else catalogue.default()
-    recipe = release.recipe.override(
-        cfg=cfg, top_k=top_k, top_p=top_p, temperature=temperature, smooth=smooth, steps=steps
+    recipe = release.override(
+        cfg=cfg,
+        top_k=top_k,
+        top_p=top_p,
+        temperature=temperature,
+        smooth=smooth,
+        steps=steps,
+        head_steps=head_steps,
     )
     from genstudio.measure.bench import Bench
 

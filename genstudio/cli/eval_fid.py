@@ -19,6 +19,7 @@ from genstudio.cli.options import (
     Device,
     Dtype,
     FeatureSource,
+    HeadSteps,
     Heat,
     Json,
     Judge,
@@ -74,6 +75,7 @@ def eval_fid(
     top_p: TopP = None,
     temperature: Heat = None,
     steps: Steps = None,
+    head_steps: HeadSteps = None,
     smooth: Smooth = None,
     best_of: BestOf = 1,
     accept: Accept = None,
@@ -113,7 +115,7 @@ def eval_fid(
     recipe = {"cfg": cfg, "top_k": top_k, "top_p": top_p, "temperature": temperature}
     wanted = scoring.Wanted(
         asked={"samples": num, "seed": seed, "labels": rule, "batch": batch, **against},
-        fields={**recipe, "steps": steps, "smooth": smooth},
+        fields={**recipe, "steps": steps, "head_steps": head_steps, "smooth": smooth},
         choosing={"best_of": best_of, "accept": accept, "judge": judge},
         accel=accel or [],
         texts={"prompts": prompts, "features": features, "negative": negative},

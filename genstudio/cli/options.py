@@ -36,8 +36,16 @@ Accel = Annotated[
 Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to this share; 0 is off.")]
-Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this.")]
+Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this; or multiply the noise of a head's steps.")]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
+HeadSteps = Annotated[
+    str | None,
+    typer.Option(
+        "--head-steps",
+        help="Denoising steps of a code, where a head denoises: 50; or 50:5, fewer and fewer; or 50:5:SHAPE "
+        "with linear, cosine, two-stage, constant.",
+    ),
+]
 Smooth = Annotated[bool | None, typer.Option("--smooth/--no-smooth", help="VAR's smoother pictures; lossy.")]
 BestOf = Annotated[int, typer.Option("--best-of", min=1, help="Candidates a picture; the likeliest wins.")]
 Accept = Annotated[

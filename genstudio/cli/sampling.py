@@ -132,7 +132,7 @@ def _new(asked: Asked) -> Planned:
     request = Request(
         model=release.name if known else str(release.folder),
         pictures=choose_pictures(texts.prompts if texts else labels, asked.num, asked.seed, count),
-        recipe=release.recipe.override(**asked.fields),
+        recipe=release.override(**asked.fields),
         batch=asked.batch or BATCH,
         selection=choose_selection(release, **asked.choosing),
         edit=edit,

@@ -127,7 +127,7 @@ def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan
             )
         name = release.folder or release.name
         recipe, selection = (
-            release.recipe.override(**wanted.fields),
+            release.override(**wanted.fields),
             choose_selection(release, **wanted.choosing),
         )
         texts = plan_texts(release, **wanted.texts, classes=wanted.asked["labels"])

@@ -105,7 +105,7 @@ def _setting(
     model: str, release: Release, fields: Mapping[str, Value], dtype: Dtype, judge: str | None
 ) -> Setting:
     own: dict[str, Any] = {name: value for name, value in fields.items() if FIELDS[name].of_recipe}
-    recipe = release.recipe.override(**own)
+    recipe = release.override(**own)
     best_of = int(fields.get("best_of", 1))
     accept = fields.get("accept")
     chosen_by = judge if best_of > 1 else None
@@ -178,7 +178,13 @@ def _top_p(setting: Setting) -> float:
     return next((one.p for one in setting.recipe.filters if isinstance(one, TopP)), 0.0)
 
 
+def _head_steps(setting: Setting) -> str | None:
+    return str(setting.recipe.head.steps) if setting.recipe.head else None
+
+
 def _temperature(setting: Setting) -> float:
+    if setting.recipe.head is not None:
+        return setting.recipe.head.temperature
     return next((one.value for one in setting.recipe.filters if isinstance(one, Temperature)), 1.0)
 
 
@@ -200,6 +206,8 @@ FIELDS: Final[Mapping[str, Field]] = {
     "top_k": Field(int, COUNTS, _top_k),
     "top_p": Field(_number, NUMBERS, _top_p),
     "temperature": Field(_number, NUMBERS, _temperature),
+    "steps": Field(int, "Give whole numbers such as 16,32,64.", lambda one: one.recipe.steps),
+    "head_steps": Field(str, "Give schedules such as 50,50:5,50:5:cosine.", _head_steps),
     "smooth": Field({"on": True, "off": False}.__getitem__, "Give on,off.", lambda one: one.recipe.smooth),
     "best_of": Field(int, COUNTS, _best_of, of_recipe=False),
     "accept": Field(_number, NUMBERS, _accept, of_recipe=False),

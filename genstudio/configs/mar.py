@@ -43,13 +43,8 @@ class MARConfig:
         return self.code_width * self.patch**2
 
     def cache_spec(self, rows: int, capacity: int, dtype: str, look: int = 0) -> CacheSpec:
-        """No keys or values are kept: every step sees all tokens anew."""
+        """No keys or values are kept, and none are looked at apart: every step sees all tokens anew."""
+        del capacity, look
         return CacheSpec(
-            layers=0,
-            rows=rows,
-            heads=self.heads,
-            head_dim=self.width // self.heads,
-            capacity=capacity,
-            look=look,
-            dtype=dtype,
+            layers=0, rows=rows, heads=self.heads, head_dim=self.width // self.heads, capacity=0, dtype=dtype
         )

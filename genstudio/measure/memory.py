@@ -37,6 +37,7 @@ from genstudio.releases.release import Release
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.accelerators import Accelerator
 from genstudio.samplers.recipe import Recipe
+from genstudio.samplers.steps import Fixed
 from genstudio.samplers.values import Order
 
 MARGIN: Final = 1.2
@@ -190,6 +191,8 @@ def _live_bytes(release: Release, batch: int, dtype: Dtype, recipe: Recipe) -> t
     pictures are decoded, when the cache is gone. What a further block leaves behind but for its cache, its
     rows of conditions, is under a hundredth of it."""
     sketch = Sketch.of(release, dtype, depth=1)
+    if recipe.head is not None:  # all steps of a head take the same
+        recipe = replace(recipe, head=replace(recipe.head, steps=Fixed(1)))
     walked = 0
     with LiveBytes() as live:
         for event in sketch.run(recipe, batch):

@@ -2,7 +2,7 @@
 
 Methods differ in range and rounding (VAR's demo truncates, LlamaGen rounds halves upwards, most evaluations
 round), which shifts scores: so the rule is part of the release and lives here alone.
-Shapes: B pictures, C channels, H x W pixels.
+Shapes: B pictures, C channels, H x W pixels, h x w cells.
 """
 
 import torch
@@ -20,6 +20,12 @@ def to_uint8(x_BCHW: Tensor, rule: PixelRule, side: int | None = None) -> Tensor
     levels = _levels(x_BCHW.float() if side is None else resized(x_BCHW, side), rule)
     levels = levels.nan_to_num(0.0, posinf=float(LEVELS), neginf=0.0).clamp(0, LEVELS)
     return (levels.round() if rule.rounding == "round" else levels.floor()).to(torch.uint8)
+
+
+def veiled(x_BCHW: Tensor, known_Bhw: Tensor, rule: PixelRule) -> Tensor:
+    """Values with the middle grey over all cells that are not known."""
+    known_B1HW = F.interpolate(known_Bhw[:, None].float(), x_BCHW.shape[2:], mode="nearest").bool()
+    return torch.where(known_B1HW, x_BCHW, (rule.low + rule.high) / 2)
 
 
 def to_float(pixels_BCHW: Tensor, rule: PixelRule) -> Tensor:

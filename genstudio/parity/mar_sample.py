@@ -5,7 +5,8 @@ Recorded noise of steps holds a last row that no chain uses, and is cut by step 
 B pictures, K iterations, N rows of one iteration (tokens of all pictures), C channels, S steps.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from genstudio.samplers.chains import Chain, chain_of, dpm_solver
 from genstudio.samplers.denoise import guided
 from genstudio.samplers.diffusion import cosine_abar
 from genstudio.samplers.draws import Use
-from genstudio.samplers.guidance import Constant, Guidance, Linear
+from genstudio.samplers.guidance import Constant, Guidance, Linear, Ramp
 from genstudio.samplers.masked import MaskedWalk
 from genstudio.samplers.orders import MaskedOrder
 from genstudio.samplers.recipe import Recipe
@@ -32,7 +33,7 @@ from genstudio.samplers.steps import DDIM, DDPM, Annealed, Denoising, Fixed
 from genstudio.samplers.values import Given
 from genstudio.samplers.walk import Done, Job, run
 
-RAMPS = {"linear": Linear(), "constant": Constant()}
+RAMPS: Final[Mapping[str, Ramp]] = {"linear": Linear(), "constant": Constant()}
 DISA_CLIP, DDIM_CLIP = 950, 980
 SOLVED = 951  # timesteps of the diffusion that DiSA's solvers see: the clip leaves so many
 
@@ -102,7 +103,7 @@ def _run(fixture: Fixture, network: MAR, name: str, head: Denoising) -> Ran:
             head=head,
         ),
         RecordedDraws(sources),
-        lambda *size: FullCache(network.config.cache_spec(*size[:2], "float32", size[2]), "cpu"),
+        lambda rows, capacity, _look: FullCache(network.config.cache_spec(rows, capacity, "float32"), "cpu"),
         trace=lambda what, value: noted[what].append(value),
     )
     *_, done = run(MaskedWalk(network), job)

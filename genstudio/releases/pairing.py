@@ -6,7 +6,9 @@ the generator's own.
 
 from dataclasses import replace
 
+from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import LlamaConfig
+from genstudio.configs.mar import MARConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
@@ -36,7 +38,7 @@ def pixels_of(release: Release) -> int:
     """Side length of the pictures that a generator makes, in pixels."""
     tokenizer = tokenizer_of(release).config
     assert isinstance(tokenizer, TokenizerConfig)
-    return release.generator.side * tokenizer.stride
+    return tokenizer.pixels
 
 
 def _fitted(generator: GeneratorConfig, tokenizer: object) -> TokenizerConfig | None:
@@ -46,5 +48,7 @@ def _fitted(generator: GeneratorConfig, tokenizer: object) -> TokenizerConfig | 
             return replace(tokenizer, sizes=generator.sizes)
         case LlamaConfig(), VQConfig():
             return replace(tokenizer, pixels=generator.side * tokenizer.stride)
+        case MARConfig(), KLConfig() if generator.code_width == tokenizer.code_width:
+            return replace(tokenizer, pixels=generator.side * generator.patch * tokenizer.stride)
         case _:
             return None

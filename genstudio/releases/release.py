@@ -6,7 +6,7 @@ tokenizer which many generators share is stored once. No torch here: listing mod
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -21,6 +21,7 @@ from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
 from genstudio.samplers.recipe import Recipe
+from genstudio.samplers.steps import check_walk_steps
 
 Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
@@ -183,6 +184,14 @@ class Release:
                 f"Run: genstudio sample {teacher} --accel lantern:drafter={self.folder or self.name}.",
             )
         raise GenstudioError(f"{self.name} makes no pictures.", "Choose a generator: genstudio models.")
+
+    def override(self, **fields: Any) -> Recipe:
+        """The recipe with single fields replaced, see `Recipe.override`. Raises GenstudioError, too, for more
+        steps of the walk than the architecture has codes."""
+        recipe, codes = self.recipe.override(**fields), getattr(self.config, "codes", None)
+        if recipe.steps is not None and codes is not None:
+            check_walk_steps(recipe.steps, codes)
+        return recipe
 
 
 def to_json(release: Release) -> str:

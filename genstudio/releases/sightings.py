@@ -164,13 +164,52 @@ def _vq_text(facts: dict[str, Any]) -> str:
     return f"a VQ tokenizer with {_convolutional_text(facts)}"
 
 
+def _kl_facts(tensors: Tensors) -> dict[str, Any]:
+    code_width = tensors["post_quant_conv.weight"].shape[0]
+    return {"code_width": code_width, **_levels(tensors, "encoder.down", "block")}
+
+
+def _kl_text(facts: dict[str, Any]) -> str:
+    return (
+        f"a KL tokenizer with {facts['code_width']} channels a cell, {facts['width']} channels and "
+        f"{len(facts['width_mult'])} resolutions"
+    )
+
+
+def _mar_facts(tensors: Tensors) -> dict[str, Any]:
+    width, channels = tensors["z_proj.weight"].shape
+    codes, decoder_width = tensors["diffusion_pos_embed_learned"].shape[1:]
+    return {
+        "classes": tensors["class_emb.weight"].shape[0],
+        "depth": _count(tensors, "encoder_blocks."),
+        "width": width,
+        "decoder_depth": _count(tensors, "decoder_blocks."),
+        "decoder_width": decoder_width,
+        "head_depth": _count(tensors, "diffloss.net.res_blocks."),
+        "head_width": tensors["diffloss.net.input_proj.weight"].shape[0],
+        "channels": channels,
+        "codes": codes,
+        "buffer": tensors["encoder_pos_embed_learned"].shape[1] - codes,
+    }
+
+
+def _mar_text(facts: dict[str, Any]) -> str:
+    return (
+        f"a MAR network of {facts['depth']} and {facts['decoder_depth']} blocks, width {facts['width']} and "
+        f"{facts['decoder_width']}, {facts['classes']} classes, {facts['codes']} tokens of "
+        f"{facts['channels']} numbers, head of {facts['head_depth']} blocks, width {facts['head_width']}"
+    )
+
+
 def _convolutional(tensors: Tensors, levels: str, block: str) -> dict[str, Any]:
     vocab, code_width = tensors["quantize.embedding.weight"].shape
+    return {"vocab": vocab, "code_width": code_width, **_levels(tensors, levels, block)}
+
+
+def _levels(tensors: Tensors, levels: str, block: str) -> dict[str, Any]:
     width, channels = tensors["encoder.conv_in.weight"].shape[:2]
     firsts = (f"{levels}.{level}.{block}.0.conv1.weight" for level in range(_count(tensors, f"{levels}.")))
     return {
-        "vocab": vocab,
-        "code_width": code_width,
         "channels": channels,
         "width": width,
         "width_mult": tuple(tensors[name].shape[0] // width for name in firsts if name in tensors),
@@ -192,6 +231,18 @@ def _count(tensors: Tensors, prefix: str) -> int:
 
 
 LOOKS: Final = (
+    Look(
+        "mar",
+        frozenset({"z_proj.weight", "diffusion_pos_embed_learned", "diffloss.net.input_proj.weight"}),
+        _mar_facts,
+        _mar_text,
+    ),
+    Look(
+        "kl",
+        frozenset({"encoder.mid.attn_1.q.weight", "decoder.mid.attn_1.q.weight", "post_quant_conv.weight"}),
+        _kl_facts,
+        _kl_text,
+    ),
     Look(
         "var",
         frozenset({"word_embed.weight", "pos_1LC", "class_emb.weight", "head.weight"}),

@@ -7,7 +7,7 @@ from math import cos, floor, pi, prod
 import torch
 from torch import Tensor
 
-from genstudio.errors import GenstudioError
+from genstudio.samplers.steps import check_walk_steps
 from genstudio.samplers.values import Blocks, Causal, Full, Unit
 
 
@@ -164,11 +164,7 @@ class MaskedOrder:
     known: int = 0
 
     def __post_init__(self) -> None:
-        if not 1 <= self.steps <= self.codes:
-            raise GenstudioError(
-                f"{self.steps} steps cannot make {self.codes} tokens, of which every step makes one or more.",
-                f"Give --steps from 1 to {self.codes}.",
-            )
+        check_walk_steps(self.steps, self.codes)
 
     @property
     def slots(self) -> int:

@@ -112,6 +112,15 @@ class DDIM:
 ChainRule = DDPM | DDIM
 
 
+def check_walk_steps(steps: int, codes: int) -> None:
+    """Raises GenstudioError for more steps of a walk than codes that they could make."""
+    if not 1 <= steps <= codes:
+        raise GenstudioError(
+            f"{steps} steps cannot make {codes} tokens, of which every step makes one or more.",
+            f"Give --steps from 1 to {codes}.",
+        )
+
+
 def parse_steps(text: str) -> StepRule:
     """`25`, `50:5` or `50:5:cosine`. Raises GenstudioError for anything else."""
     match = re.fullmatch(rf"\s*(\d+)(?::(\d+)(?::({'|'.join(get_args(Shape))}))?)?\s*", text)

@@ -80,5 +80,6 @@ class KL(ConvTokenizer):
         return codes_BChw * codes.known_BL.view(len(codes_BChw), 1, *codes_BChw.shape[2:])
 
     def decode_together(self, f_BChw: Tensor) -> Tensor:
-        """Pixels of scaled latents."""
-        return super().decode_together(f_BChw / self.config.scale)
+        """Pixels of scaled latents, which walks hold in float32."""
+        latents_BChw = (f_BChw / self.config.scale).to(self.post_quant_conv.weight.dtype)
+        return super().decode_together(latents_BChw)

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from genstudio.generators import drafter, llamagen, nar, var
+from genstudio.generators import drafter, llamagen, mar, nar, var
 from genstudio.nn.quantize import Codebook
 
 
@@ -19,6 +19,8 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
             llamagen.initialise(network, generator)
         case nar.NAR():
             nar.initialise(network, generator)
+        case mar.MAR():
+            mar.initialise(network, generator)
         case drafter.Drafter():
             drafter.initialise(network, generator)
         case _:
