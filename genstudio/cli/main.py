@@ -12,6 +12,7 @@ import typer
 
 from genstudio.cli.bench import bench
 from genstudio.cli.compare import compare
+from genstudio.cli.distill import distill
 from genstudio.cli.doctor import doctor
 from genstudio.cli.eval_fid import eval_fid
 from genstudio.cli.features import features
@@ -39,6 +40,7 @@ app.command("eval-fid")(eval_fid)
 app.command()(compare)
 app.command()(bench)
 app.command()(train)
+app.add_typer(distill, name="distill")
 app.command()(features)
 app.add_typer(models, name="models")
 app.command()(reconstruct)

@@ -38,13 +38,21 @@ from genstudio.training.prepare import (
     open_split,
 )
 from genstudio.training.recipe import NextFeature, TrainingRecipe
+from genstudio.training.rehearsal import Rehearsal
 
 SAMPLED = 128  # pictures at a time
+TRIED = 8  # pictures of a rehearsal
 HELD_OUT = 10  # one picture is sampled for the test for so many of the training
 SHARED = ("width", "vocab", "side", "condition_slots")
 
 
-def prepare_drafter(recipe: TrainingRecipe, device: torch.device, say: Say, processes: Processes) -> Prepared:
+def prepare_drafter(
+    recipe: TrainingRecipe,
+    device: torch.device,
+    say: Say,
+    processes: Processes,
+    rehearsal: Rehearsal | None = None,
+) -> Prepared:
     """A drafter that starts from its teacher's code vectors. Raises GenstudioError for a teacher that cannot
     be drafted for, and for numbers that do not agree with its own."""
     assert recipe.teacher is not None and isinstance(recipe.objective, NextFeature)
@@ -58,7 +66,7 @@ def prepare_drafter(recipe: TrainingRecipe, device: torch.device, say: Say, proc
     assert isinstance(network, Drafter)
     if recipe.run.init is None:
         network.code_embed.load_state_dict(teacher.generator.get_submodule("code_embed").state_dict())
-    train, test = _lessons(recipe, teacher, say, processes)
+    train, test = _lessons(recipe, teacher, say, processes, rehearsal)
     objective = NextFeatureObjective(
         network.to(device),
         cast(Target, teacher.generator),
@@ -105,20 +113,21 @@ def _check_numbers(config: object, release: Release) -> None:
 
 
 def _lessons(
-    recipe: TrainingRecipe, teacher: Teacher, say: Say, processes: Processes
+    recipe: TrainingRecipe, teacher: Teacher, say: Say, processes: Processes, rehearsal: Rehearsal | None
 ) -> tuple[CodeBook, CodeBook]:
     """Codes to train on and to test with."""
     check_size(recipe, teacher.tokenizer.config, f"teacher {teacher.release.name}")
     if (count := sampled(recipe.data.source)) is not None:
-        train = _sampled(teacher, range(count), say, processes)
-        return train, _sampled(teacher, range(count, count + max(1, count // HELD_OUT)), say, processes)
+        held_out = range(count, count + max(1, count // HELD_OUT))
+        train = _sampled(teacher, range(count), say, processes, rehearsal)
+        return train, _sampled(teacher, held_out, say, processes, rehearsal)
     train_set, test_set = open_split(recipe, "train"), open_split(recipe, "test")
     check_data(recipe, train_set)
     _check_classes(teacher, train_set, recipe.data.source)
     say(f"{len(train_set)} pictures, encoded with {teacher.release.tokenizer} unless that was done before")
     with processes.first_ahead():
-        train = encoded(teacher.tokenizer, train_set, recipe.data.flip, home() / "codes")
-        return train, encoded(teacher.tokenizer, test_set, False, home() / "codes")
+        train = encoded(teacher.tokenizer, train_set, recipe.data.flip, home() / "codes", rehearsal)
+        return train, encoded(teacher.tokenizer, test_set, False, home() / "codes", rehearsal)
 
 
 def sampled(source: str) -> int | None:
@@ -144,7 +153,9 @@ def _check_classes(teacher: Teacher, pictures: Pictures, source: str) -> None:
         )
 
 
-def _sampled(teacher: Teacher, numbers: range, say: Say, processes: Processes) -> CodeBook:
+def _sampled(
+    teacher: Teacher, numbers: range, say: Say, processes: Processes, rehearsal: Rehearsal | None
+) -> CodeBook:
     """Pictures that the teacher makes by its own recipe: picture i has seed i, and labels take turns."""
     reads = {
         "teacher": fingerprint(teacher.generator),
@@ -153,17 +164,20 @@ def _sampled(teacher: Teacher, numbers: range, say: Say, processes: Processes) -
         "numbers": f"{numbers.start}-{numbers.stop}",
     }
     shards = Shards(home() / "codes" / lessons_of(reads), reads, len(numbers))
-    if shards.done() < shards.count:
-        say(f"sampling {shards.count} pictures with {teacher.release.name}")
 
     def build(part: range) -> Tensors:
         number_N = torch.arange(numbers[part.start], numbers[part.start] + len(part))
         return {"ids": torch.cat([_ids(teacher, number_B) for number_B in number_N.split(SAMPLED)])}
 
-    shards.make(build, processes)
-    ids_NL = shards.read()["ids"]
+    if rehearsal is not None and shards.done() < shards.count:
+        tensors = rehearsal.stand_in(lambda count: build(range(count)), TRIED, shards.count)
+    else:
+        say(f"{shards.count} pictures sampled by {teacher.release.name}, {shards.done()} of them before")
+        shards.make(build, processes)
+        tensors = shards.read()
     label_N = torch.arange(numbers.start, numbers.stop) % len(teacher.classes)
-    return CodeBook({"data": shards.lessons, "tokenizer": reads["tokenizer"]}, ids_NL, None, label_N)
+    known = {"data": shards.lessons, "tokenizer": reads["tokenizer"]}
+    return CodeBook(known, tensors["ids"], None, label_N)
 
 
 @torch.no_grad()

@@ -16,12 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from genstudio.data.pictures import Pictures, batches
+from genstudio.data.pictures import Pictures
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
 from genstudio.generators.base import Generator
 from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.training.objectives.base import to_unit
+from genstudio.training.rehearsal import Rehearsal
 
 ENCODED = 256
 
@@ -57,16 +58,28 @@ class CodeBook:
         return ids_BL.long(), self.label_N[index_B]
 
 
-def encoded(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool, folder: Path) -> CodeBook:
-    """The codes of all pictures, from `folder` where they were encoded before."""
+def encoded(
+    tokenizer: QuantisingTokenizer,
+    pictures: Pictures,
+    flip: bool,
+    folder: Path,
+    rehearsal: Rehearsal | None = None,
+) -> CodeBook:
+    """The codes of all pictures, from `folder` where they were encoded before; a `rehearsal` encodes few of
+    them and writes nothing."""
     reads = {"data": pictures.fingerprint, "tokenizer": fingerprint(tokenizer)}
     name = hashlib.sha256(json.dumps({**reads, "flip": flip}, sort_keys=True).encode()).hexdigest()
     path = folder / f"{name[:32]}.safetensors"
-    if not path.is_file():
-        stored = _encode(tokenizer, pictures, flip)
+    if path.is_file():
+        stored = _read(path)
+    elif rehearsal is not None:
+        stored = rehearsal.stand_in(
+            lambda count: _encode(tokenizer, pictures, flip, count), ENCODED, len(pictures)
+        )
+    else:
+        stored = _encode(tokenizer, pictures, flip, len(pictures))
         with atomic(path) as temporary:
             save_file(stored, temporary)
-    stored = _read(path)
     return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
 
 
@@ -88,13 +101,13 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _encode(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool) -> dict[str, Tensor]:
+def _encode(tokenizer: QuantisingTokenizer, pictures: Pictures, flip: bool, count: int) -> dict[str, Tensor]:
     device = next(tokenizer.parameters()).device
     dtype = torch.int16 if tokenizer.config.vocab <= torch.iinfo(torch.int16).max + 1 else torch.int32
     ids: list[Tensor] = []
     flipped: list[Tensor] = []
     labels: list[Tensor] = []
-    for index_n in batches(pictures, ENCODED):
+    for index_n in torch.arange(count).split(ENCODED):
         x_BCHW = to_unit(pictures.pixels(index_n), device)
         ids.append(torch.cat(tokenizer.encode(x_BCHW).data, dim=1).to("cpu", dtype))
         if flip:

@@ -42,6 +42,7 @@ from genstudio.training.objectives.next_token import NextTokenObjective
 from genstudio.training.objectives.tokenizer import TokenizerObjective
 from genstudio.training.positions import balanced
 from genstudio.training.recipe import TrainingRecipe
+from genstudio.training.rehearsal import Rehearsal
 
 Say = Callable[[str], None]
 AnyTokenizer = TypeVar("AnyTokenizer", bound=ConvTokenizer)
@@ -58,6 +59,7 @@ class Setup(NamedTuple):
     device: torch.device
     say: Say
     processes: Processes
+    rehearsal: Rehearsal | None
 
 
 class Prepared(NamedTuple):
@@ -72,16 +74,23 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    recipe: TrainingRecipe, device: torch.device, say: Say, processes: Processes = Processes()
+    recipe: TrainingRecipe,
+    device: torch.device,
+    say: Say,
+    processes: Processes = Processes(),
+    rehearsal: Rehearsal | None = None,
 ) -> Prepared:
-    """The objective of a recipe. Raises GenstudioError for missing data or numbers that do not agree."""
+    """The objective of a recipe; a `rehearsal` leaves nothing on the disk.
+
+    Raises GenstudioError for missing data or numbers that do not agree.
+    """
     check_split(recipe, processes)
     train_set = open_split(recipe, "train")
     test_set = open_split(recipe, "test")
     say(f"{len(train_set)} pictures to train on, {len(test_set)} to test, {len(train_set.classes)} classes")
     check_data(recipe, train_set)
     network = fresh_network(recipe, say).to(device)
-    setup = Setup(recipe, network, train_set, test_set, device, say, processes)
+    setup = Setup(recipe, network, train_set, test_set, device, say, processes, rehearsal)
     label_N = train_set.labels(range(len(train_set)))
     counts_K = label_N.bincount(minlength=len(train_set.classes))
     weight_N = balanced(label_N, recipe.data.balance)
@@ -176,8 +185,8 @@ def _codes(
     """What objectives on codes are made from, behind the networks."""
     folder = home() / "codes"
     with setup.processes.first_ahead():
-        train_codes = encoded(tokenizer, setup.train, setup.recipe.data.flip, folder)
-        test_codes = encoded(tokenizer, setup.test, False, folder)
+        train_codes = encoded(tokenizer, setup.train, setup.recipe.data.flip, folder, setup.rehearsal)
+        test_codes = encoded(tokenizer, setup.test, False, folder, setup.rehearsal)
     return label_drop, train_codes, test_codes, setup.device, setup.recipe.sampling
 
 

@@ -1,0 +1,163 @@
+"""`genstudio distill`: what learns from a model instead of pictures alone; and how such a job stands.
+
+Errors are raised; `main` prints them.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genstudio.cli.complete import model_names, recipe_names
+from genstudio.cli.console import emit
+from genstudio.cli.options import Device, Json, Quiet
+from genstudio.cli.table import show_facts
+from genstudio.cli.training import (
+    Batch,
+    Board,
+    DryRun,
+    Dtype,
+    Init,
+    Output,
+    Rate,
+    Seed,
+    Set,
+    Steps,
+    Ways,
+    overrides,
+    run_recipe,
+    spell,
+)
+from genstudio.errors import GenstudioError
+
+if TYPE_CHECKING:
+    from genstudio.training.standing import Standing
+
+distill = typer.Typer(help="Learn from a model: drafters that speed it up.", rich_markup_mode=None)
+
+Teacher = Annotated[
+    str | None,
+    typer.Option("--teacher", help="The model, by name or folder.", autocompletion=model_names),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(
+        "--config",
+        help="A recipe by name or file; what it leaves out is the teacher's.",
+        autocompletion=recipe_names,
+    ),
+]
+Resume = Annotated[
+    Path | None, typer.Option("--resume", help="Go on with the run in this folder, by the recipe it keeps.")
+]
+Lessons = Annotated[
+    str | None,
+    typer.Option("--data", help="teacher:N for N of its own samples, or pictures: fashion, emoji, a folder."),
+]
+Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
+
+
+@distill.command()
+def drafter(
+    teacher: Teacher = None,
+    config: Config = None,
+    data: Lessons = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    init: Init = None,
+    settings: Set = None,
+    output: Output = None,
+    resume: Resume = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    tensorboard: Board = False,
+    dry_run: DryRun = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a drafter: a small network that continues a model's features, for --accel lantern.
+
+    genstudio distill drafter --teacher llamagen-b-256 -o runs/drafter
+
+    genstudio distill drafter --teacher runs/mine --data pictures/ --dry-run
+
+    genstudio distill drafter --resume runs/drafter
+
+    The same command goes on where a run stopped. The folder is a model: --accel lantern:drafter=FOLDER.
+    """
+    flags = {
+        "data.source": data,
+        "run.steps": steps,
+        "run.batch": batch,
+        "optimizer.lr": lr,
+        "run.seed": seed,
+        "run.init": init,
+        "run.precision": dtype,
+    }
+    if resume is None:
+        from genstudio.distillation.filled import drafter_recipe
+
+        recipe = drafter_recipe(config, teacher, overrides(flags, settings))
+    else:
+        from genstudio.training.standing import recipe_of
+
+        if output or settings or teacher or config or any(value is not None for value in flags.values()):
+            raise GenstudioError(
+                "--resume goes on with the recipe and the folder of a run.",
+                "Give it alone, or the whole command of the run again.",
+            )
+        recipe, output = recipe_of(resume), resume
+    run_recipe(recipe, Ways(output, device, tensorboard, dry_run, json_, quiet))
+
+
+@distill.command()
+def status(run: Run, json_: Json = False) -> None:
+    """Say how far a run is, whoever makes it, and what it says of itself.
+
+    genstudio distill status runs/drafter
+
+    genstudio distill status runs/drafter --json
+    """
+    from genstudio.training.standing import standing
+
+    stands = standing(run)
+    if json_:
+        emit(_data(run, stands))
+    else:
+        show_facts(_facts(run, stands))
+
+
+def _data(run: Path, stands: "Standing") -> dict[str, object]:
+    recipe = stands.recipe
+    return {
+        "folder": str(run),
+        "name": recipe.run.name,
+        "objective": recipe.objective.kind,
+        "teacher": recipe.teacher.release if recipe.teacher else None,
+        "finished": stands.finished,
+        "step": stands.step,
+        "steps": recipe.run.total,
+        "left_seconds": stands.left,
+        "silent_seconds": stands.silent,
+        "last": stands.record,
+        "test": stands.test,
+    }
+
+
+def _facts(run: Path, stands: "Standing") -> dict[str, str]:
+    recipe, record = stands.recipe, stands.record
+    heard = f"last heard of {spell(stands.silent)} ago"
+    state = "finished" if stands.finished else heard
+    if stands.left and not stands.finished:
+        state += f", {spell(stands.left)} left at {record['images_per_s']:g} images/s"
+    losses = {**record, **stands.test}
+    shown = {name: losses[name] for name in losses if name.startswith("test_") or name in ("loss", "overlap")}
+    return {
+        "run": f"{recipe.run.name}, {run}",
+        "teacher": recipe.teacher.release if recipe.teacher else "none",
+        "step": f"{stands.step} of {recipe.run.total}",
+        "state": state,
+        "says": ", ".join(f"{name} {value:.4g}" for name, value in shown.items()) or "nothing yet",
+    }
