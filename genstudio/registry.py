@@ -16,6 +16,8 @@ NETWORKS: Final[Mapping[str, str]] = {
     "var": "genstudio.generators.var:VAR",
     "llamagen": "genstudio.generators.llamagen:LlamaGen",
     "nar": "genstudio.generators.nar:NAR",
+    "var_student": "genstudio.generators.students:VARStudent",
+    "llamagen_student": "genstudio.generators.students:LlamaGenStudent",
     "drafter": "genstudio.generators.drafter:Drafter",
     "mar": "genstudio.generators.mar:MAR",
     "multiscale_vq": "genstudio.tokenizers.multiscale_vq:MultiScaleVQ",

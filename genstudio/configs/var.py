@@ -8,14 +8,13 @@ from genstudio.cache.spec import CacheSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VARConfig:
-    """Every number that the tensors of a VAR transformer depend on.
+class NextScaleConfig:
+    """The numbers that VAR and its distilled students have.
 
     `sizes` are the side lengths of the token maps, coarse to fine; `code_width` is the width of the
-    tokenizer's codes, which the transformer reads as accumulated features.
+    tokenizer's codes.
     """
 
-    kind: Literal["var"] = "var"
     classes: int
     depth: int
     width: int
@@ -55,3 +54,10 @@ class VARConfig:
             look=look,
             dtype=dtype,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VARConfig(NextScaleConfig):
+    """Every number that the tensors of a VAR depend on; it reads codes as accumulated features."""
+
+    kind: Literal["var"] = "var"

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genstudio.cache.makers import full_caches
 from genstudio.errors import Exit, GenstudioError
 from genstudio.generators import llamagen, mar, nar, var
 from genstudio.generators.base import Generator
@@ -21,12 +22,13 @@ from genstudio.samplers.diffusion_loss import DiffusionLoss
 from genstudio.samplers.draws import At, KeyedDraws, Use
 from genstudio.samplers.masked import MaskedWalk
 from genstudio.samplers.neighbour import NeighbourWalk
+from genstudio.samplers.oneshot import OneShotWalk, Student, Teacher
 from genstudio.samplers.scale import ScaleWalk
 from genstudio.samplers.sequence import SequenceWalk
 from genstudio.samplers.steps import TIMESTEPS
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Walk
-from genstudio.tokenizers.base import ConvTokenizer
+from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
 
@@ -38,17 +40,27 @@ class Surprise(NamedTuple):
     unit: str
 
 
+AnySurprise = Callable[[Any, Any, Codes, Given], Surprise]
+
+
 class Method(NamedTuple):
-    """`walk` drives a generator with its tokenizer; `surprise` says how well it knows codes that it is
-    told."""
+    """`walk` drives a generator with its tokenizer; `surprise` says how well it knows codes that it is told
+    (None: a student knows noise alone); `taught` walks together with the teacher that a student has."""
 
     walk: Callable[[Any, Any], Walk[Any]]
-    surprise: Callable[[Any, Any, Codes, Given], Surprise]
+    surprise: AnySurprise | None
+    taught: Callable[[Any, Any, Any], Walk[Any]] | None = None
 
 
-def walk_of(generator: Generator, tokenizer: ConvTokenizer) -> Walk[Any]:
-    """The plain walk of a generator."""
-    return method_of(generator).walk(generator, tokenizer)
+def walk_of(generator: Generator, tokenizer: ConvTokenizer, teacher: Generator | None = None) -> Walk[Any]:
+    """The plain walk of a generator; a student's `teacher` is there for steps that it takes part in. Raises
+    GenstudioError for a teacher of what is no student."""
+    method = method_of(generator)
+    if teacher is None:
+        return method.walk(generator, tokenizer)
+    if method.taught is None:
+        raise GenstudioError(f"A {generator.config.kind} has no teacher.", "Name none.", Exit.WEIGHTS)
+    return method.taught(generator, tokenizer, teacher)
 
 
 def method_of(generator: Generator) -> Method:
@@ -109,6 +121,23 @@ def _masked_surprise(network: mar.MAR, tokenizer: ConvTokenizer, codes: Codes, g
     return Surprise(float(parts.mse_N.mean()), 1.0, "of the variance of noise")
 
 
+def _student_walk(network: Student, tokenizer: ConvTokenizer) -> OneShotWalk:
+    return OneShotWalk(network, _quantising(tokenizer))
+
+
+def _taught_by_scales(network: Student, tokenizer: ConvTokenizer, teacher: var.VAR) -> OneShotWalk:
+    pyramid = _multi_scale(tokenizer).pyramid
+    lessons = Teacher(lambda cached: ScaleWalk(teacher, pyramid, unmasked=not cached), full_caches(teacher))
+    return OneShotWalk(network, _quantising(tokenizer), lessons)
+
+
+def _taught_in_sequence(
+    network: Student, tokenizer: ConvTokenizer, teacher: llamagen.LlamaGen
+) -> OneShotWalk:
+    lessons = Teacher(lambda _: SequenceWalk(teacher), full_caches(teacher))
+    return OneShotWalk(network, _quantising(tokenizer), lessons)
+
+
 def _in_nats(logits_BLV: Tensor, codes: Codes) -> Surprise:
     """Cross-entropy of ids in the order in which they are predicted."""
     loss = F.cross_entropy(logits_BLV.flatten(0, 1), torch.cat(codes.data, dim=1).flatten())
@@ -122,9 +151,18 @@ def _multi_scale(tokenizer: ConvTokenizer) -> MultiScaleVQ:
     return tokenizer
 
 
+def _quantising(tokenizer: ConvTokenizer) -> QuantisingTokenizer:
+    if not isinstance(tokenizer, QuantisingTokenizer):
+        message = "A distilled student needs a tokenizer with a codebook."
+        raise GenstudioError(message, "Correct `tokenizer` in its release.json.", Exit.WEIGHTS)
+    return tokenizer
+
+
 METHODS: Final[Mapping[str, Method]] = {
     "var": Method(_scale_walk, _scale_surprise),
     "llamagen": Method(_sequence_walk, _sequence_surprise),
     "nar": Method(_neighbour_walk, _neighbour_surprise),
     "mar": Method(_masked_walk, _masked_surprise),
+    "var_student": Method(_student_walk, None, _taught_by_scales),
+    "llamagen_student": Method(_student_walk, None, _taught_in_sequence),
 }

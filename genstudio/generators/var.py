@@ -7,6 +7,8 @@ Shapes: R rows, n fed slots, L slots of a picture, C width, D head width, V code
 """
 
 import math
+from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +16,8 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from genstudio.cache.protocol import Cache, Query
-from genstudio.configs.var import VARConfig
+from genstudio.configs.students import VARStudentConfig
+from genstudio.configs.var import NextScaleConfig, VARConfig
 from genstudio.generators.base import Generator
 from genstudio.nn.adaln import GATES_FIRST, AdaLN, ModulatedNorm, Modulation
 from genstudio.nn.attention import attend, remember
@@ -26,28 +29,34 @@ from genstudio.samplers.values import ALL, Cond, Feed, Given
 MAX_LOG_SCALE = math.log(100)
 
 
-class VAR(Generator):
-    """The network: condition once, then embed, forward and logits for each scale."""
+class NextScale(Generator):
+    """What VAR and its distilled students share: slots of several levels, under rows of a class.
 
-    config: VARConfig
+    `levels` are the side lengths of what its slots stand for, `block` makes a block.
+    """
+
+    config: VARConfig | VARStudentConfig
     level_ends: Tensor
 
-    def __init__(self, config: VARConfig) -> None:
+    def __init__(
+        self,
+        config: NextScaleConfig,
+        levels: tuple[int, ...],
+        block: "Callable[[NextScaleConfig], Block]",
+    ) -> None:
         super().__init__()
-        self.config = config
-        width = config.width
+        width, ends = config.width, tuple(accumulate(side * side for side in levels))
         self.word_embed = Linear(config.code_width, width)
         self.class_embed = nn.Embedding(config.classes + 1, width)
         self.start_pos = nn.Parameter(torch.empty(1, 1, width))
-        self.slot_pos = nn.Parameter(torch.empty(1, config.slots, width))
-        self.level_embed = nn.Embedding(len(config.sizes), width)
+        self.slot_pos = nn.Parameter(torch.empty(1, ends[-1], width))
+        self.level_embed = nn.Embedding(len(levels), width)
         self.adaln = AdaLN(width, width, 6) if config.shared_adaln else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(block(config) for _ in range(config.depth))
         self.head_adaln = AdaLN(width, width, 2)
         self.head_norm = ModulatedNorm(config.norm_eps)
         self.head = Linear(width, config.vocab)
-        ends = torch.tensor([end for _, end in config.bounds], device="cpu")
-        self.register_buffer("level_ends", ends, persistent=False)
+        self.register_buffer("level_ends", torch.tensor(ends, device="cpu"), persistent=False)
 
     @property
     def order(self) -> ScaleOrder:
@@ -67,8 +76,31 @@ class VAR(Generator):
         return Cond(class_RC[:, None] + self.start_pos, (*rows, self.head_adaln(class_RC)))
 
     def embed(self, features_RnC: Tensor) -> Tensor:
-        """Accumulated latents [R, n, code width] to the width of the transformer."""
+        """What is read, [R, n, code width], to the width of the transformer."""
         return self.word_embed(features_RnC.to(self.word_embed.weight.dtype))
+
+    def logits(self, h_RnC: Tensor, cond: Cond) -> Tensor:
+        """float32 logits [R,n,V]."""
+        scale_RC, shift_RC = cond.rows[self.config.depth].unbind(1)
+        return self.head(self.head_norm(h_RnC, scale_RC, shift_RC)).float()
+
+    def places(self, at_Rn: Tensor) -> Tensor:
+        """Position and level of slots, as the input of the first block has them."""
+        return self.slot_pos[0, at_Rn] + self.level_embed(self.level(at_Rn))
+
+    def level(self, at_Rn: Tensor) -> Tensor:
+        """Which level a slot belongs to."""
+        return torch.bucketize(at_Rn, self.level_ends, right=True)
+
+
+class VAR(NextScale):
+    """The network: condition once, then embed, forward and logits for each scale."""
+
+    config: VARConfig
+
+    def __init__(self, config: VARConfig) -> None:
+        super().__init__(config, config.sizes, Block)
+        self.config = config
 
     def forward(
         self, x_RnC: Tensor, feed: Feed, cond: Cond, cache: Cache | None = None, span: slice = ALL
@@ -76,24 +108,15 @@ class VAR(Generator):
         """Hidden states of the blocks in `span`; the first block's input gets position and level."""
         for layer in range(self.config.depth)[span]:
             if layer == 0:
-                x_RnC = x_RnC + self._places(feed.at_Rn)
+                x_RnC = x_RnC + self.places(feed.at_Rn)
             x_RnC = self.blocks[layer](x_RnC, cond.rows[layer], feed, cache, layer)
         return x_RnC
-
-    def logits(self, h_RnC: Tensor, cond: Cond) -> Tensor:
-        """float32 logits [R,n,V]."""
-        scale_RC, shift_RC = cond.rows[-1].unbind(1)
-        return self.head(self.head_norm(h_RnC, scale_RC, shift_RC)).float()
-
-    def _places(self, at_Rn: Tensor) -> Tensor:
-        level_Rn = torch.bucketize(at_Rn, self.level_ends, right=True)
-        return self.slot_pos[0, at_Rn] + self.level_embed(level_Rn)
 
 
 class Block(nn.Module):
     """Attention and MLP, each gated and modulated by the condition."""
 
-    def __init__(self, config: VARConfig) -> None:
+    def __init__(self, config: NextScaleConfig) -> None:
         super().__init__()
         width = config.width
         self.adaln = Offset(width) if config.shared_adaln else AdaLN(width, width, 6)
@@ -103,8 +126,15 @@ class Block(nn.Module):
 
     def forward(self, x_RnC: Tensor, rows_R6C: Tensor, feed: Feed, cache: Cache | None, layer: int) -> Tensor:
         mod = Modulation.unpack(rows_R6C, GATES_FIRST)
+        return self.widened(self.attended(x_RnC, mod, feed, cache, layer), mod)
+
+    def attended(self, x_RnC: Tensor, mod: Modulation, feed: Feed, cache: Cache | None, layer: int) -> Tensor:
+        """The first half: what slots see of each other."""
         y_RnC = self.attn(self.norm(x_RnC, mod.scale1, mod.shift1), feed, cache, layer)
-        x_RnC = torch.addcmul(x_RnC, mod.gate1[:, None], y_RnC)
+        return torch.addcmul(x_RnC, mod.gate1[:, None], y_RnC)
+
+    def widened(self, x_RnC: Tensor, mod: Modulation) -> Tensor:
+        """The second half: the MLP."""
         y_RnC = self.mlp(self.norm(x_RnC, mod.scale2, mod.shift2))
         return torch.addcmul(x_RnC, mod.gate2[:, None], y_RnC)
 
@@ -161,7 +191,7 @@ def teacher_forced(network: VAR, features_BnC: Tensor, given: Given) -> Tensor:
     return network.logits(h_BLC, cond)
 
 
-def initialise(network: VAR, generator: torch.Generator) -> None:
+def initialise(network: NextScale, generator: torch.Generator) -> None:
     """The official initial values (var.md section 6 lists them), from one seeded generator.
 
     Truncated normals of std sqrt(1 / 3C); head x 0.02; adaLN rows after the gates x 0.5, gate rows x 1e-3;
@@ -191,6 +221,6 @@ def initialise(network: VAR, generator: torch.Generator) -> None:
                 value.div_(math.sqrt(2 * network.config.depth))
 
 
-def _adalns(network: VAR) -> list[AdaLN]:
+def _adalns(network: NextScale) -> list[AdaLN]:
     """The adaLN layers with six chunks, shared or per block."""
     return [one for one in network.modules() if isinstance(one, AdaLN) and one.chunks == 6]

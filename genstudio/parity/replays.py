@@ -32,6 +32,8 @@ REPLAYS = {
     "DiSA on MAR": "genstudio.parity.mar_sample:replay_annealed",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Distilled Decoding: deterministic noise-to-token flow-matching map": "genstudio.parity.flow_map:replay",
+    "Distilled Decoding (VAR student)": "genstudio.parity.students:replay_var",
+    "Distilled Decoding (LlamaGen student)": "genstudio.parity.students:replay_llamagen",
     "Metrics": "genstudio.parity.metrics:replay",
 }
 

@@ -5,7 +5,7 @@ from the fixture, so that any width, depth, class count or list of scales replay
 """
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from torch import Tensor
 
 from genstudio.cache.full import FullCache
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.configs.var import VARConfig
+from genstudio.configs.var import NextScaleConfig, VARConfig
 from genstudio.errors import GenstudioError
 from genstudio.generators.var import VAR, teacher_forced
+from genstudio.nn.conv2d import GROUPS
 from genstudio.parity.fixture import Fixture
 from genstudio.parity.networks import from_tensors
 from genstudio.samplers import filters
@@ -28,12 +29,13 @@ from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, run
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 
+Config = TypeVar("Config", bound=NextScaleConfig)
+
 
 @torch.no_grad()
 def replay_tokenizer(fixture: Fixture) -> dict[str, Tensor]:
     """Encode, accumulated latents, transformer input, decode and training loss of the VQVAE."""
-    tokenizer = from_tensors(tokenizer_config(fixture.meta["config"]), fixture.weights())
-    assert isinstance(tokenizer, MultiScaleVQ)
+    tokenizer = tokenizer_from(fixture.meta["config"], fixture.weights())
     f_BChw = tokenizer.features(fixture.fed("image"))
     codes = tokenizer.encode(fixture.fed("image"))
     latents = tokenizer.pyramid.accumulate(codes)
@@ -56,8 +58,8 @@ def replay_transformer(fixture: Fixture) -> dict[str, Tensor]:
     """Teacher forcing, filters, and the greedy and smoothed runs of the transformer."""
     config = fixture.meta["config"]
     var = from_tensors(transformer_config(config), fixture.weights("var."))
-    tokenizer = from_tensors(tokenizer_config(config["vqvae"]), fixture.weights("vae."))
-    assert isinstance(var, VAR) and isinstance(tokenizer, MultiScaleVQ)
+    tokenizer = tokenizer_from(config["vqvae"], fixture.weights("vae."))
+    assert isinstance(var, VAR)
     return {
         **_teacher_forcing(fixture, var, tokenizer),
         **_filtered(fixture),
@@ -152,6 +154,16 @@ def _picture(tokenizer: MultiScaleVQ, codes: Codes) -> Tensor:
     return (tokenizer.decode(tokenizer.latents(codes)).clamp(-1, 1) + 1) / 2
 
 
+def tokenizer_from(numbers: dict[str, Any], official: dict[str, Tensor]) -> MultiScaleVQ:
+    """The VQVAE of a fixture, whose norms may have fewer groups than released ones."""
+    config = tokenizer_config(numbers)
+    with torch.device("meta"):
+        network = MultiScaleVQ(config, numbers.get("num_groups", GROUPS))
+    tokenizer = from_tensors(config, official, network)
+    assert isinstance(tokenizer, MultiScaleVQ)
+    return tokenizer
+
+
 def tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
     """From the official names of a fixture's numbers. Raises GenstudioError for a search by cosine, which no
     released VQVAE uses."""
@@ -177,8 +189,12 @@ def tokenizer_config(numbers: dict[str, Any]) -> MultiScaleVQConfig:
 
 def transformer_config(config: dict[str, Any]) -> VARConfig:
     """From the official names of a fixture's numbers."""
-    numbers, tokenizer = config["var"], config["vqvae"]
-    return VARConfig(
+    return network_config(VARConfig, config["var"], config["vqvae"])
+
+
+def network_config(kind: type[Config], numbers: dict[str, Any], tokenizer: dict[str, Any]) -> Config:
+    """The same for any network of several scales."""
+    return kind(
         classes=numbers["num_classes"],
         depth=numbers["depth"],
         width=numbers["embed_dim"],

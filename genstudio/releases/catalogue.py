@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import home
-from genstudio.releases import official_lantern, official_llamagen, official_mar, official_nar, official_var
+from genstudio.releases import (
+    official_lantern,
+    official_llamagen,
+    official_mar,
+    official_nar,
+    official_students,
+    official_var,
+)
 from genstudio.releases.release import Companions, Release, from_json
 
 DEFAULT: Final = "var-fashion"
@@ -30,6 +37,7 @@ OFFICIAL: Final = {
         *official_llamagen.GENERATORS,
         *official_llamagen.TOKENIZERS,
         *official_nar.GENERATORS,
+        *official_students.GENERATORS,
         *official_lantern.DRAFTERS,
         *official_mar.GENERATORS,
         official_mar.TOKENIZER,

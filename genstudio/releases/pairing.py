@@ -10,7 +10,7 @@ from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import LlamaConfig
 from genstudio.configs.mar import MARConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.configs.var import VARConfig
+from genstudio.configs.var import NextScaleConfig
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import Exit, GenstudioError
 from genstudio.releases import catalogue
@@ -44,7 +44,7 @@ def pixels_of(release: Release) -> int:
 def _fitted(generator: GeneratorConfig, tokenizer: object) -> TokenizerConfig | None:
     """The tokenizer's numbers at the generator's size, None where they do not go together."""
     match generator, tokenizer:
-        case VARConfig(), MultiScaleVQConfig():
+        case NextScaleConfig(), MultiScaleVQConfig():
             return replace(tokenizer, sizes=generator.sizes)
         case LlamaConfig(), VQConfig():
             return replace(tokenizer, pixels=generator.side * tokenizer.stride)

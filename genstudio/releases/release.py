@@ -17,6 +17,7 @@ from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.mar import MARConfig
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
 from genstudio.configs.nar import NARConfig
+from genstudio.configs.students import StudentConfig
 from genstudio.configs.var import VARConfig
 from genstudio.configs.vq import VQConfig
 from genstudio.errors import GenstudioError
@@ -27,7 +28,7 @@ Labels = Literal["balanced", "random", "training"]
 Suite = Literal["adm", "torch-fidelity"]
 Metric = Literal["fid", "sfid", "kid", "is", "pr", "dc", "share"]
 Cleaning = Literal["none", "deepfloyd"]
-GeneratorConfig = VARConfig | LlamaGenConfig | NARConfig | MARConfig
+GeneratorConfig = StudentConfig | VARConfig | LlamaGenConfig | NARConfig | MARConfig
 TokenizerConfig = MultiScaleVQConfig | VQConfig | KLConfig
 HelperConfig = DrafterConfig | ClassifierConfig
 Config = Annotated[GeneratorConfig | TokenizerConfig | HelperConfig, Field(discriminator="kind")]

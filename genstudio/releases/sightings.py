@@ -89,6 +89,24 @@ def _var_text(facts: dict[str, Any]) -> str:
     )
 
 
+def _var_student_facts(tensors: Tensors) -> dict[str, Any]:
+    """The class is a level of its own, in front of the scales."""
+    facts = _var_facts(tensors)
+    return facts | {"slots": facts["slots"] - 1, "sizes": facts["sizes"][1:]}
+
+
+def _var_student_text(facts: dict[str, Any]) -> str:
+    return f"a one-step student of VAR, depth {facts['depth']}, {facts['width']} wide, {facts['slots']} codes"
+
+
+def _llamagen_student_facts(tensors: Tensors) -> dict[str, Any]:
+    return _llamagen_facts(tensors) | {"code_width": tensors["tok_embeddings.weight"].shape[1]}
+
+
+def _llamagen_student_text(facts: dict[str, Any]) -> str:
+    return f"a one-step student of LlamaGen, depth {facts['depth']}, {facts['width']} wide"
+
+
 def _llamagen_facts(tensors: Tensors) -> dict[str, Any]:
     vocab, width = tensors["output.weight"].shape
     labels = tensors.get("cls_embedding.embedding_table.weight")
@@ -242,6 +260,18 @@ LOOKS: Final = (
         frozenset({"encoder.mid.attn_1.q.weight", "decoder.mid.attn_1.q.weight", "post_quant_conv.weight"}),
         _kl_facts,
         _kl_text,
+    ),
+    Look(
+        "var_student",  # before VAR, whose tensors it has too
+        frozenset({"word_embed.weight", "lvl_1L", "layerwise_n_d_embed.0.weight", "head.weight"}),
+        _var_student_facts,
+        _var_student_text,
+    ),
+    Look(
+        "llamagen_student",  # before LlamaGen, likewise
+        frozenset({"tok_embeddings.bias", "n_d_embed.weight", "layers.0.feed_forward.w1.weight"}),
+        _llamagen_student_facts,
+        _llamagen_student_text,
     ),
     Look(
         "var",

@@ -11,21 +11,25 @@ import torch
 from torch import Tensor
 
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.configs.var import VARConfig
+from genstudio.configs.var import NextScaleConfig, VARConfig
 from genstudio.releases.rename import Derived, Rename, Table
 
 
 def transformer_table(config: VARConfig) -> Table:
     """Names of the transformer, with per-block or shared adaLN, with or without L2-normalised attention."""
-    adaln = SHARED_ADALN if config.shared_adaln else BLOCK_ADALN
-    scale = (ATTENTION_SCALE,) if config.l2_attention else ()
     zero_bias = partial(torch.zeros, config.width)
     derived = (
         Derived("lvl_1L", lambda: levels(config)[None]),
         Derived("attn_bias_for_masking", lambda: block_causal_bias(config)),
         *(Derived(f"blocks.{n}.attn.zero_k_bias", zero_bias) for n in range(config.depth)),
     )
-    return Table((*TRUNK, *adaln, *scale), derived)
+    return Table(renames(config), derived)
+
+
+def renames(config: NextScaleConfig) -> tuple[Rename, ...]:
+    """All names but those of buffers."""
+    adaln = SHARED_ADALN if config.shared_adaln else BLOCK_ADALN
+    return (*TRUNK, *adaln, *((ATTENTION_SCALE,) if config.l2_attention else ()))
 
 
 def tokenizer_table(config: MultiScaleVQConfig) -> Table:

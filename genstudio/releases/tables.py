@@ -11,6 +11,7 @@ from genstudio.releases.table_lantern import drafter_table
 from genstudio.releases.table_llamagen import llamagen_table
 from genstudio.releases.table_mar import mar_table
 from genstudio.releases.table_nar import nar_table
+from genstudio.releases.table_students import llamagen_student_table, var_student_table
 from genstudio.releases.table_var import tokenizer_table, transformer_table
 from genstudio.releases.table_vq import vq_table
 
@@ -18,6 +19,8 @@ TABLES: Final[Mapping[str, Callable[[Any], Table]]] = {
     "var": transformer_table,
     "llamagen": llamagen_table,
     "nar": nar_table,
+    "var_student": var_student_table,
+    "llamagen_student": llamagen_student_table,
     "drafter": drafter_table,
     "mar": mar_table,
     "multiscale_vq": tokenizer_table,

@@ -19,7 +19,7 @@ from genstudio.errors import GenstudioError
 from genstudio.evaluation.reconstruction import psnr, round_trip
 from genstudio.files import digest
 from genstudio.generators.base import Generator
-from genstudio.generators.methods import method_of
+from genstudio.generators.methods import AnySurprise, method_of
 from genstudio.media.pixels import to_float
 from genstudio.media.reading import read_picture
 from genstudio.releases import records, weights
@@ -102,8 +102,8 @@ def _at_work(parts: list[Release], networks: list[nn.Module]) -> list[Check]:
     pixels_BCHW = pil_to_tensor(read_picture(path, tokenizer.config.pixels, mode))[None]
     x_BCHW = to_float(pixels_BCHW, release.pixels).to(next(tokenizer.parameters()).device)
     checks = [_round_trip(tokenizer, release, pixels_BCHW)]
-    if isinstance(generator := networks[0], Generator):
-        checks.append(_loss(generator, tokenizer, x_BCHW))
+    if isinstance(generator := networks[0], Generator) and (surprise := method_of(generator).surprise):
+        checks.append(_loss(surprise, generator, tokenizer, x_BCHW))
     return checks
 
 
@@ -127,9 +127,9 @@ def _round_trip(tokenizer: ConvTokenizer, release: Release, pixels_BCHW: Tensor)
     return Check("round trip", found >= least, f"{found:.2f} dB; {least:.2f} dB or more is expected")
 
 
-def _loss(generator: Generator, tokenizer: ConvTokenizer, x_BCHW: Tensor) -> Check:
+def _loss(surprise: AnySurprise, generator: Generator, tokenizer: ConvTokenizer, x_BCHW: Tensor) -> Check:
     """Teacher-forced, without the picture's class."""
     codes = tokenizer.encode(x_BCHW)
     null_B = torch.full((len(x_BCHW),), generator.config.classes, device=x_BCHW.device)
-    loss, ignorant, unit = method_of(generator).surprise(generator, tokenizer, codes, Given(label_B=null_B))
+    loss, ignorant, unit = surprise(generator, tokenizer, codes, Given(label_B=null_B))
     return Check("loss", loss < ignorant, f"{loss:.3f} {unit}; less than {ignorant:.3f} is expected")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from genstudio.errors import GenstudioError
+from genstudio.samplers.few_steps import FewSteps
 from genstudio.samplers.guidance import Guidance
 from genstudio.samplers.steps import Denoising
 
@@ -53,7 +54,8 @@ class Recipe:
     """Everything that turns the network's output into codes. Filters run in the order given.
 
     `steps` is the number of steps of the walk, None where the order alone says how many there are; `head` is
-    how continuous codes are denoised, None for models of ids.
+    how continuous codes are denoised, None for models of ids. Where a student takes a `few` steps, guidance
+    and filters are those of its teacher's part.
     """
 
     guidance: Guidance | None = None
@@ -61,6 +63,7 @@ class Recipe:
     smooth: bool = False
     steps: int | None = None
     head: Denoising | None = None
+    few: FewSteps | None = None
 
     def override(
         self,
@@ -77,9 +80,12 @@ class Recipe:
         `head_steps` is a schedule as `steps.parse_steps` reads it.
 
         Raises GenstudioError for values outside of their range, and for fields that mean nothing here: a
-        `cfg` where no guidance exists, `steps` where the order alone says how many there are.
+        `cfg` where no guidance exists, `steps` where the order alone says how many there are, and what shapes
+        a law where a student makes pictures without its teacher.
         """
         recipe = self if steps is None else self._stepping(steps)
+        law = {"--cfg": cfg, "--top-k": top_k, "--top-p": top_p, "--temperature": temperature}
+        recipe._refuse_unused({flag: value for flag, value in law.items() if value is not None})
         recipe = recipe if smooth is None else replace(recipe, smooth=smooth)
         if cfg is not None:
             recipe = replace(recipe, guidance=self._guided(cfg))
@@ -102,6 +108,8 @@ class Recipe:
         """One line for people: cfg 1.5 plus, top_k 900, top_p 0.96."""
         guided = [f"cfg {self.guidance.cfg:g} ({self.guidance.ramp.kind})"] if self.guidance else []
         kept = [_describe(one) for one in self.filters]
+        if self.few is not None:
+            return ", ".join([self.few.describe(), *(guided + kept if self.few.start is not None else [])])
         steps = [f"{self.steps} steps"] if self.steps is not None else []
         if self.head is not None:
             return ", ".join([*guided, *steps, self.head.describe()])
@@ -109,10 +117,20 @@ class Recipe:
         return ", ".join([*guided, *steps, *kept]) or "no guidance, no filter"
 
     def _stepping(self, steps: int) -> "Recipe":
+        if self.few is not None:
+            return replace(self, few=self.few.taking(steps))
         if self.steps is None:
             raise GenstudioError("This model has no free number of steps.", "Leave --steps away.")
         _check(steps >= 1, "--steps", steps, "1 or more")
         return replace(self, steps=steps)
+
+    def _refuse_unused(self, given: dict[str, float]) -> None:
+        """Guidance and filters act on what a teacher says."""
+        if given and self.few is not None and self.few.start is None:
+            raise GenstudioError(
+                f"A student alone takes no chances, so {next(iter(given))} means nothing.",
+                f"Leave it away, or let the teacher take part: --steps 3 to {self.few.turn + 1}.",
+            )
 
     def _denoising(
         self, steps: str | None, temperature: float | None, unused: dict[str, float | None]

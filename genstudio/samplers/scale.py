@@ -1,7 +1,8 @@
 """The walk over scales (VAR, NFIG, Infinity): every step feeds the latent so far and makes a whole code map.
 
 Null rows run whenever some unit needs them, because their keys must be in the cache for later scales; their
-head is left out where the weight is 1. The last scale is a look: nothing sees its keys but itself.
+head is left out where the weight is 1. The last scale is a look: nothing sees its keys but itself. Leading
+scales that are known go in with the first one that is not, in one pass.
 Shapes: B pictures, R rows (B, or 2B = [given | null]), n slots of a scale, C code width, D width.
 """
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from genstudio.cache.protocol import Cache
 from genstudio.samplers.orders import ScaleOrder
 from genstudio.samplers.picks import Emitted, Picks, Soft, guided_logits
-from genstudio.samplers.values import ALL, Codes, Cond, Feed, Given, Unit
+from genstudio.samplers.values import ALL, Blocks, Codes, Cond, Feed, Full, Given, Unit
 from genstudio.samplers.walk import Job
 from genstudio.tokenizers.protocol import Pyramid
 
@@ -34,7 +35,10 @@ class Trunk(Protocol):
 
 @dataclass
 class ScaleState:
-    """Where B pictures stand: the condition, the cache, the latent so far, the code maps made."""
+    """Where B pictures stand: the condition, the cache, the latent so far, the code maps made.
+
+    `ahead` are the features of scales that were not fed yet; `fed` counts scales that were.
+    """
 
     job: Job
     cond: Cond
@@ -42,7 +46,9 @@ class ScaleState:
     units: tuple[Unit, ...]
     f_BChw: Tensor
     ids: list[Tensor] = field(default_factory=list)
+    ahead: list[Tensor] = field(default_factory=list)
     scale: int = 0
+    fed: int = 0
     done: int = 0
     stats: dict[str, float] = field(default_factory=dict)
 
@@ -52,35 +58,39 @@ class ScaleState:
 
 
 class ScaleWalk:
-    """Coarse to fine, one scale per `advance`."""
+    """Coarse to fine, one scale per `advance`.
 
-    def __init__(self, trunk: Trunk, pyramid: Pyramid) -> None:
-        self.trunk, self.pyramid = trunk, pyramid
+    With `unmasked` the scales that were known before see each other as they go in, which those that are made
+    one by one never do: so Distilled Decoding's numbers with a teacher were made.
+    """
+
+    def __init__(self, trunk: Trunk, pyramid: Pyramid, unmasked: bool = False) -> None:
+        self.trunk, self.pyramid, self.unmasked = trunk, pyramid, unmasked
 
     @property
     def total(self) -> int:
         return self.trunk.order.codes
 
     def start(self, job: Job) -> ScaleState:
-        """The empty picture: the condition is computed here, once."""
+        """The empty picture, or what is known of it: the condition is computed here, once."""
         units = self.trunk.order.units()[: job.until]
         null = job.always_null or any(job.weight(unit) != 1 for unit in units)
         cond = self.trunk.condition(job.given, null)
         kept = self.trunk.order.kept
         cache = job.cache(cond.start_RTD.shape[0], kept, self.trunk.order.slots - kept)
-        return ScaleState(job, cond, cache, units, self.pyramid.start(job.batch))
+        state = ScaleState(job, cond, cache, units, self.pyramid.start(job.batch))
+        for ids_Bn in _leading(job.given.prefix)[: len(units)]:
+            self._stand(state, Emitted(self.pyramid.lookup(ids_Bn), ids_Bn))
+        return state
 
     def advance(self, state: ScaleState) -> None:
         """Make the next scale of every picture."""
         job, unit = state.job, state.units[state.scale]
         h_RnD = self._look(state, unit)
-        state.cache.commit(0 if unit.fed.stop == self.trunk.order.slots else len(unit.fed))
+        state.cache.commit(0 if unit.fed.stop > self.trunk.order.kept else h_RnD.shape[1])
+        h_RnD = h_RnD[:, -len(unit.fed) :]
         logits_BnV = guided_logits(self.trunk, h_RnD, state.cond, job.weight(unit), job)
-        made = self._keep(self._emit(logits_BnV, unit, job), unit, state)
-        state.f_BChw = self.pyramid.add(state.f_BChw, made.vectors_BnC, state.scale)
-        if made.ids_Bn is not None:
-            state.ids.append(made.ids_Bn)
-        state.scale, state.done = state.scale + 1, unit.made.stop
+        self._stand(state, self._keep(self._emit(logits_BnV, unit, job), unit, state))
 
     def codes(self, state: ScaleState) -> Codes:
         """The code maps so far, or the latent where smoothed vectors have no ids."""
@@ -89,13 +99,24 @@ class ScaleWalk:
         return Codes("scales", tuple(state.ids))
 
     def _look(self, state: ScaleState, unit: Unit) -> Tensor:
-        """Hidden states [R,n,D] of a scale; both halves of a guided batch see the same map."""
-        if state.scale == 0:
-            x_RnD = state.cond.start_RTD
-        else:
-            x_RnD = state.cond.spread(self.trunk.embed(self.pyramid.feed(state.f_BChw, state.scale)))
-        at_1n = torch.arange(unit.fed.start, unit.fed.stop, device=x_RnD.device)[None]
-        return self.trunk.forward(x_RnD, Feed(at_1n), state.cond, state.cache)
+        """Hidden states [R,n,D] of what was not fed yet, the unit's own last; both halves of a guided batch
+        see the same maps."""
+        parts = [state.cond.spread(self.trunk.embed(torch.cat(state.ahead, dim=1)))] if state.ahead else []
+        x_RnD = torch.cat([*([] if state.fed else [state.cond.start_RTD]), *parts], dim=1)
+        sizes = tuple(len(one.fed) for one in state.units[state.fed : state.scale + 1])
+        at_1n = torch.arange(unit.fed.stop - sum(sizes), unit.fed.stop, device=x_RnD.device)[None]
+        state.ahead, state.fed = [], state.scale + 1
+        mask = Full() if self.unmasked or len(sizes) == 1 else Blocks(sizes)
+        return self.trunk.forward(x_RnD, Feed(at_1n, mask), state.cond, state.cache)
+
+    def _stand(self, state: ScaleState, made: Emitted) -> None:
+        """Codes of the next scale are known now: what follows reads the latent with them."""
+        state.f_BChw = self.pyramid.add(state.f_BChw, made.vectors_BnC, state.scale)
+        if made.ids_Bn is not None:
+            state.ids.append(made.ids_Bn)
+        state.done, state.scale = state.units[state.scale].made.stop, state.scale + 1
+        if not state.finished:
+            state.ahead.append(self.pyramid.feed(state.f_BChw, state.scale))
 
     def _emit(self, logits_BnV: Tensor, unit: Unit, job: Job) -> Emitted:
         emitter = Soft() if job.recipe.smooth else Picks()
@@ -104,13 +125,16 @@ class ScaleWalk:
     def _keep(self, made: Emitted, unit: Unit, state: ScaleState) -> Emitted:
         """Codes that were known before stand instead of the emitted ones (VAR's zero-shot editing)."""
         given = state.job.given.prefix
-        if given is None or state.scale >= len(given.data):
+        if given is None or given.known_BL is None or state.scale >= len(given.data):
             return made
         ids_Bn = given.data[state.scale]
-        known_Bn = torch.ones_like(ids_Bn, dtype=torch.bool)
-        if given.known_BL is not None:
-            known_Bn = given.known_BL[:, unit.made.start : unit.made.stop]
+        known_Bn = given.known_BL[:, unit.made.start : unit.made.stop]
         vectors_BnC = torch.where(known_Bn[..., None], self.pyramid.lookup(ids_Bn), made.vectors_BnC)
         return Emitted(
             vectors_BnC, None if made.ids_Bn is None else torch.where(known_Bn, ids_Bn, made.ids_Bn)
         )
+
+
+def _leading(prefix: Codes | None) -> tuple[Tensor, ...]:
+    """The first scales that are known whole; of a mask of places that is not asked."""
+    return () if prefix is None or prefix.known_BL is not None else prefix.data

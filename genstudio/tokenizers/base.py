@@ -82,6 +82,14 @@ class QuantisingTokenizer(ConvTokenizer):
     config: "MultiScaleVQConfig | VQConfig"
     quantize: Codebook  # called with features: what reaches the decoder, the rest of a Reconstruction
 
+    @abstractmethod
+    def codes_of(self, ids_Bn: Tensor) -> Codes:
+        """The first n ids of every picture, in the order of generation, as `latents` reads them."""
+
+    @abstractmethod
+    def latents_of(self, vectors_BLC: Tensor) -> Tensor:
+        """The latent [B,C,h,w] of a vector for every code, which no id need name."""
+
     def forward(self, x_BCHW: Tensor) -> Reconstruction:
         """The training pass: gradients pass the quantiser straight through.
 

@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from genstudio.configs.multiscale_vq import MultiScaleVQConfig
-from genstudio.nn.conv2d import Decoder, Encoder
+from genstudio.nn.conv2d import GROUPS, Decoder, Encoder
 from genstudio.nn.quantize import Codebook
 from genstudio.samplers.values import Codes
 from genstudio.tokenizers.base import QuantisingTokenizer
@@ -26,16 +26,17 @@ class MultiScaleVQ(QuantisingTokenizer):
     config: MultiScaleVQConfig
     quantize: "ResidualPyramid"
 
-    def __init__(self, config: MultiScaleVQConfig) -> None:
+    def __init__(self, config: MultiScaleVQConfig, groups: int = GROUPS) -> None:
+        """All released ones have 32 `groups` in their norms."""
         super().__init__()
         self.config = config
         shape = (config.channels, config.width, config.width_mult, config.res_blocks, config.code_width)
         kernel, width = config.quant_kernel, config.code_width
-        self.encoder = Encoder(*shape)
+        self.encoder = Encoder(*shape, groups)
         self.quant_conv = nn.Conv2d(width, width, kernel, padding=kernel // 2)
         self.quantize = ResidualPyramid(config)
         self.post_quant_conv = nn.Conv2d(width, width, kernel, padding=kernel // 2)
-        self.decoder = Decoder(*shape)
+        self.decoder = Decoder(*shape, groups)
 
     @property
     def pyramid(self) -> "ResidualPyramid":
@@ -52,6 +53,20 @@ class MultiScaleVQ(QuantisingTokenizer):
         if codes.kind == "latents":
             return codes.data[0]
         return self.quantize.accumulate(codes)[-1]
+
+    def codes_of(self, ids_Bn: Tensor) -> Codes:
+        """Codes of kind "scales": of the first few, where they end with a scale."""
+        areas = [size * size for size in self.config.sizes]
+        whole = next(count for count in range(len(areas) + 1) if sum(areas[:count]) == ids_Bn.shape[1])
+        return Codes("scales", ids_Bn.split(areas[:whole], dim=1))
+
+    def latents_of(self, vectors_BLC: Tensor) -> Tensor:
+        """The sum over all scales."""
+        f_BChw = self.quantize.start(len(vectors_BLC))
+        parts = vectors_BLC.split([size * size for size in self.config.sizes], dim=1)
+        for scale, vectors_BnC in enumerate(parts):
+            f_BChw = self.quantize.add(f_BChw, vectors_BnC, scale)
+        return f_BChw
 
 
 class ResidualPyramid(Codebook):

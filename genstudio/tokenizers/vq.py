@@ -48,8 +48,15 @@ class VQ(QuantisingTokenizer):
         vectors_BLC = self.quantize.lookup(codes.data[0])
         if codes.known_BL is not None:
             vectors_BLC = vectors_BLC * codes.known_BL[..., None]
-        rows = codes.grid[0] if codes.grid else isqrt(vectors_BLC.shape[1])
-        return rearrange(vectors_BLC, "B (h w) C -> B C h w", h=rows)
+        return self.latents_of(vectors_BLC, codes.grid[0] if codes.grid else None)
+
+    def codes_of(self, ids_Bn: Tensor) -> Codes:
+        """Codes of kind "ids"."""
+        return Codes("ids", (ids_Bn,))
+
+    def latents_of(self, vectors_BLC: Tensor, rows: int | None = None) -> Tensor:
+        """Vectors laid out as a grid of `rows`, of a square without."""
+        return rearrange(vectors_BLC, "B (h w) C -> B C h w", h=rows or isqrt(vectors_BLC.shape[1]))
 
 
 class GridQuantizer(Codebook):

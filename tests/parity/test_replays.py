@@ -34,6 +34,8 @@ FOLDERS = [
     "lantern-accept",
     "lantern-run",
     "distilled-decoding-flowmap",
+    "distilled-decoding-var",
+    "distilled-decoding-llamagen",
 ]
 
 
