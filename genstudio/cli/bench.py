@@ -10,6 +10,7 @@ import typer
 
 from genstudio.cli.console import emit, note
 from genstudio.cli.options import (
+    Accel,
     Cfg,
     Compile,
     Device,
@@ -47,6 +48,17 @@ COLUMNS = (
     "MATRIX",
     "COPY",
 )
+DRAFTED = (
+    "DTYPE",
+    "BATCH",
+    "ACCELERATOR",
+    "PROMISE",
+    "IMAGES/S",
+    "CODES/PASS",
+    "ACCEPTED",
+    "PASS",
+    "BESIDE PLAIN",
+)
 
 
 def bench(
@@ -62,15 +74,18 @@ def bench(
     steps: Steps = None,
     head_steps: HeadSteps = None,
     smooth: Smooth = None,
+    accel: Accel = None,
     device: Device = "auto",
     kernels: KernelChoice = None,
     compile_: Compile = False,
     json_: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Measure speed and memory of a model, beside what the machine can do.
+    """Measure speed and memory of a model, beside what the machine can do; every --accel beside plain.
 
     genstudio bench var-fashion
+
+    genstudio bench llamagen-xl-384 --accel jacobi --accel spectr
 
     genstudio bench var-d16 --batch 1,8,64 --dtype fp32,bf16 --json
     """
@@ -88,13 +103,17 @@ def bench(
         head_steps=head_steps,
     )
     from genstudio.measure.bench import Bench
+    from genstudio.samplers.accelerators import check_companions, choose_accelerators
 
+    accelerators = [one for text in accel or [] for one in choose_accelerators(release, [text])]
+    check_companions(accelerators)
     plan = Bench(
         model=model or release.name,
         release=release,
         recipe=recipe,
         batches=batches,
         dtypes=list(dict.fromkeys(dtype.split(","))),
+        accelerators=accelerators,
         runs=num,
         warm_up=warmup,
         device=device,
@@ -116,8 +135,12 @@ def _batches(text: str) -> list[int]:
 
 
 def _say(report: dict[str, Any]) -> None:
-    show_table(COLUMNS, [_row(case) for case in report["cases"]])
+    plain = [case for case in report["cases"] if "accelerators" not in case]
+    show_table(COLUMNS, [_row(case) for case in plain])
     print()
+    if drafted := [case for case in report["cases"] if "accelerators" in case]:
+        show_table(DRAFTED, [_drafted(case) for case in drafted])
+        print()
     show_facts(_facts(report))
     if report["note"]:
         print(report["note"])
@@ -144,6 +167,20 @@ def _row(case: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def _drafted(case: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        case["dtype"],
+        str(case["batch"]),
+        "+".join(case["accelerators"]),
+        case["exactness"],
+        f"{case['images_per_second']['median']:.3g}",
+        f"{case['codes_per_pass']:.2f}",
+        f"{case['acceptance']:.0%}",
+        f"{case['step_seconds']['median'] * 1e3:.3g} ms",
+        f"{case['speed']:.2f}x, {'slower' if case['speed'] < 1 else 'faster'}",
+    )
+
+
 def _facts(report: dict[str, Any]) -> dict[str, str]:
     machine, case = report["machine"], report["cases"][0]
     rates = ", ".join(
@@ -152,7 +189,8 @@ def _facts(report: dict[str, Any]) -> dict[str, str]:
     transformer, decoder = case["flops"]["transformer"] / 1e9, case["flops"]["decoder"] / 1e9
     return {
         "model": f"{report['model']}, {report['recipe']}",
-        "picture": f"{case['tokens']} tokens in {case['steps']} steps, "
+        "picture": f"{case['tokens']} tokens in {case['steps']} steps of "
+        f"{case['step_seconds']['median'] * 1e3:.3g} ms, "
         f"{transformer:.4g} + {decoder:.4g} GFLOP (transformer + decoder)",
         "runs": f"median of {report['runs']} after {report['warm_up']} to warm up; "
         f"loading took {case['load_seconds']:.3g} s",

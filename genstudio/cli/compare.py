@@ -16,6 +16,7 @@ import typer
 from genstudio.cli.complete import model_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import (
+    Accel,
     Device,
     Dtype,
     FeatureSource,
@@ -43,7 +44,7 @@ Vary = Annotated[
     typer.Option(
         "--vary",
         help="FIELD=A,B,C; several make a grid. Fields: cfg, top_k, top_p, temperature, smooth, best_of, "
-        "accept, dtype.",
+        "accept, accel, dtype.",
     ),
 ]
 Count = Annotated[int, typer.Option("-n", "--num", min=2, help="Pictures of each setting.")]
@@ -73,6 +74,7 @@ def compare(
     feature_weights: Weights = None,
     reference: Against = None,
     judge: Judge = None,
+    accel: Accel = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     kernels: KernelChoice = None,
@@ -84,16 +86,18 @@ def compare(
 
     genstudio compare var-fashion --vary cfg=0,0.5,1,2,4 --match 0.1
 
+    genstudio compare llamagen-xl-384 --accel jacobi --accel spectr:k=2
+
     genstudio compare var-fashion --vary best_of=1,2,4 --vary top_k=0,100 -n 10000 -o report.html
     """
     from genstudio.comparison.plans import plans
-    from genstudio.comparison.settings import parse_varied, settings
+    from genstudio.comparison.settings import NO_ACCELERATOR, parse_varied, settings
     from genstudio.releases import catalogue
     from genstudio.runtime import Runtime
 
     if match is not None and not isfinite(match):
         raise GenstudioError(f"--match {match:g} is no distance.", "Give a number such as 0.1.")
-    varied = parse_varied(vary or [])
+    varied = {**parse_varied(vary or []), **({"accel": (NO_ACCELERATOR, *accel)} if accel else {})}
     releases = [catalogue.find(name) for name in models or [catalogue.DEFAULT]]
     named = [(release.folder or release.name, release) for release in releases]
     usual = Runtime.choose(device, dtype).dtype

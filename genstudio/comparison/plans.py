@@ -8,6 +8,7 @@ from genstudio.comparison.settings import Setting
 from genstudio.data.labels import names_of
 from genstudio.errors import GenstudioError
 from genstudio.evaluation.plan import Plan, plan_for
+from genstudio.samplers.accelerators import describe
 
 ALIKE = ("extractor", "reference", "labels", "suite", "metrics")
 
@@ -18,13 +19,15 @@ def plans(settings: Sequence[Setting], **asked: Any) -> list[Plan]:
     Raises GenstudioError where the numbers could not be compared: other classes, other rules, no distance.
     """
     _check_classes(settings)
-    found = [
-        plan_for(one.release, one.model, recipe=one.recipe, selection=one.selection, **asked)
-        for one in settings
-    ]
+    found = [plan_for(one.release, one.model, **_made_by(one), **asked) for one in settings]
     _check_alike(found)
     _check_comparable(found[0])
     return found
+
+
+def _made_by(one: Setting) -> dict[str, Any]:
+    chosen = tuple(map(describe, one.accelerators))
+    return {"recipe": one.recipe, "selection": one.selection, "accelerators": chosen}
 
 
 def _check_classes(settings: Sequence[Setting]) -> None:

@@ -36,6 +36,7 @@ from genstudio.releases import catalogue
 from genstudio.releases.places import resolve
 from genstudio.request import Wanted
 from genstudio.runtime import Runtime
+from genstudio.samplers.accelerators import describe
 from genstudio.studio import Studio
 
 SHOWN: Final = 10  # pictures of each point on the page
@@ -104,7 +105,8 @@ class Comparison:
         for number in numbers:
             setting, plan = self.settings[number], self.plans[number]
             together = min(plan.batch, plan.samples or plan.batch)
-            check_memory(setting.release, together, self._runtime(number), recipe=setting.recipe)
+            made: dict[str, Any] = {"recipe": setting.recipe, "accelerators": setting.accelerators}
+            check_memory(setting.release, together, self._runtime(number), **made)
 
     def _keys(self, held: Sequence[dict[str, Any]]) -> list[str]:
         """Hashes of everything that decides the numbers of each point."""
@@ -200,15 +202,17 @@ def _key(setting: Setting, weights: dict[str, str], held: dict[str, Any]) -> str
         "weights": [weights[name] for name in _parts(setting)],
         "recipe": asdict(setting.recipe),
         "selection": setting.selection and asdict(setting.selection),
+        **({"accelerators": [*map(describe, setting.accelerators)]} if setting.accelerators else {}),
         "held": {**held, "dtype": setting.dtype},
     }
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _parts(setting: Setting) -> list[str]:
-    """Releases whose weights matter: generator, tokenizer, judge."""
+    """Releases whose weights matter: generator, tokenizer, judge, companions of accelerators."""
     judge = [setting.selection.judge] if setting.selection else []
-    return [setting.model, str(setting.release.tokenizer), *judge]
+    companions = [name for one in setting.accelerators for name in one.companions]
+    return [setting.model, str(setting.release.tokenizer), *judge, *companions]
 
 
 def _scores(result: Result) -> dict[str, Score]:

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 from genstudio.errors import GenstudioError
 from genstudio.releases.release import Release
 from genstudio.runtime import FLAGS, Dtype
+from genstudio.samplers.accelerators import Accelerator, choose_accelerators, describe
 from genstudio.samplers.exactness import Exactness, weakest
 from genstudio.samplers.recipe import Recipe, Temperature, TopK, TopP
 from genstudio.selection import Selection, choose_selection
@@ -21,6 +22,7 @@ Value = float | int | bool | str
 Varied = Mapping[str, tuple[Value, ...]]
 
 BITS: Final[Mapping[Dtype, int]] = {"float32": 32, "bfloat16": 16, "float16": 16}
+NO_ACCELERATOR: Final = "none"
 OTHER_RECIPE, HIGHER_PRECISION, BASELINE = "other recipe", "higher precision", "baseline"
 
 
@@ -32,6 +34,7 @@ class Setting:
     release: Release
     recipe: Recipe
     selection: Selection | None
+    accelerators: tuple[Accelerator, ...]
     dtype: Dtype
     plain: bool
     label: str
@@ -47,9 +50,9 @@ class Setting:
         return parts or "plain recipe"
 
     def describe(self) -> str:
-        """Everything that is not a default: recipe and selection."""
-        chosen = f", {self.selection.describe()}" if self.selection else ""
-        return self.recipe.describe() + chosen
+        """Everything that is not a default: recipe, selection, accelerators."""
+        chosen = [self.selection.describe()] if self.selection else []
+        return ", ".join([self.recipe.describe(), *chosen, *map(describe, self.accelerators)])
 
 
 def parse_varied(texts: Sequence[str]) -> Varied:
@@ -110,22 +113,31 @@ def _setting(
     accept = fields.get("accept")
     chosen_by = judge if best_of > 1 else None
     selection = choose_selection(release, best_of, None if accept is None else float(accept), chosen_by)
+    accel = str(fields.get("accel", NO_ACCELERATOR))
+    accelerators = choose_accelerators(release, [] if accel == NO_ACCELERATOR else [accel])
     used: Dtype = FLAGS[str(fields["dtype"])] if "dtype" in fields else dtype
+    shortcuts = [*_shortcuts(selection, dtype, used), *(one.label(recipe) for one in accelerators)]
+    as_published = recipe == release.recipe
     return Setting(
         model=model,
         release=release,
         recipe=recipe,
         selection=selection,
+        accelerators=accelerators,
         dtype=used,
-        plain=recipe == release.recipe and selection is None and used == dtype,
-        label=_label(recipe != release.recipe, selection is not None, dtype, used),
+        plain=as_published and selection is None and not accelerators and used == dtype,
+        label=_label(not as_published, shortcuts, dtype, used),
     )
 
 
-def _label(other_recipe: bool, chosen: bool, usual: Dtype, used: Dtype) -> str:
-    """Other recipes are no faster ways to the same pictures, so they carry no exactness of their own."""
+def _shortcuts(selection: Selection | None, usual: Dtype, used: Dtype) -> list[Exactness]:
+    """Candidates are no pictures of the model's own law; nor are those of coarser numbers."""
     lower = used != usual and BITS[used] <= BITS[usual]
-    shortcuts = [Exactness.LOSSY for shortcut in (chosen, lower) if shortcut]
+    return [Exactness.LOSSY for shortcut in (selection is not None, lower) if shortcut]
+
+
+def _label(other_recipe: bool, shortcuts: Sequence[Exactness], usual: Dtype, used: Dtype) -> str:
+    """Other recipes are no faster ways to the same pictures, so they carry no exactness of their own."""
     parts = [OTHER_RECIPE] if other_recipe else []
     parts += [HIGHER_PRECISION] if BITS[used] > BITS[usual] else []
     parts += [weakest(shortcuts).label] if shortcuts else []
@@ -196,6 +208,10 @@ def _accept(setting: Setting) -> float | None:
     return setting.selection.accept if setting.selection else None
 
 
+def _accel(setting: Setting) -> str:
+    return "+".join(map(describe, setting.accelerators)) or NO_ACCELERATOR
+
+
 def _dtype(setting: Setting) -> str:
     return next(flag for flag, name in FLAGS.items() if name == setting.dtype)
 
@@ -211,6 +227,7 @@ FIELDS: Final[Mapping[str, Field]] = {
     "smooth": Field({"on": True, "off": False}.__getitem__, "Give on,off.", lambda one: one.recipe.smooth),
     "best_of": Field(int, COUNTS, _best_of, of_recipe=False),
     "accept": Field(_number, NUMBERS, _accept, of_recipe=False),
+    "accel": Field(str, "Give none, or names from `genstudio models --accel`.", _accel, of_recipe=False),
     "dtype": Field(
         {flag: flag for flag in FLAGS}.__getitem__, "Give fp32,bf16,fp16.", _dtype, of_recipe=False
     ),

@@ -1,4 +1,5 @@
-"""A benchmark: batch sizes x number types of one model, beside what the model needs and the machine can do.
+"""A benchmark: batch sizes x number types of one model, beside what the model needs and the machine can do;
+and every accelerator beside plain decoding.
 
 The protocol: device, threads and versions are named; loading stands apart; warm-up, then the median of some
 runs; memory split into weights, cache and the measured peak; rates of the machine measured in the same run.
@@ -23,6 +24,7 @@ from genstudio.measure.timing import Spread, Timing, measure
 from genstudio.measure.work import work
 from genstudio.releases.release import Release
 from genstudio.runtime import Runtime
+from genstudio.samplers.accelerators import Accelerator, describe, promise
 from genstudio.samplers.recipe import Recipe
 from genstudio.studio import Studio
 
@@ -31,13 +33,15 @@ BUSY: Final = 0.1  # share of the machine from which on other processes spoil a 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What to measure: `model` is what loads the release; every batch size with every number type."""
+    """What to measure: `model` is what loads the release; every batch size with every number type, plain and
+    with each of the `accelerators` alone."""
 
     model: str
     release: Release
     recipe: Recipe
     batches: Sequence[int]
     dtypes: Sequence[str]
+    accelerators: Sequence[Accelerator] = ()
     runs: int = 5
     warm_up: int = 1
     device: str = "auto"
@@ -51,7 +55,9 @@ class Bench:
         """
         runtimes = [Runtime.choose(self.device, dtype) for dtype in self.dtypes]
         for runtime in runtimes:
-            check_memory(self.release, max(self.batches), runtime, recipe=self.recipe)
+            for used in self._choices():
+                made: dict[str, Any] = {"recipe": self.recipe, "accelerators": used}
+                check_memory(self.release, max(self.batches), runtime, **made)
         say("rates of the machine")
         rates = _rates(runtimes)
         cases = [case for runtime in runtimes for case in self._cases(runtime, rates, say)]
@@ -81,18 +87,25 @@ class Bench:
         load = time.perf_counter() - start
         found: list[dict[str, Any]] = []
         for batch in self.batches:
-            say(f"{runtime.describe()}, batch {batch}")
-            timing = measure(studio, self.recipe, batch, runs=self.runs, warm_up=self.warm_up)
-            found.append(self._case(runtime, timing, load, rates))
+            plain: Timing | None = None
+            for used in self._choices():
+                say(", ".join([f"{runtime.describe()}, batch {batch}", *map(describe, used)]))
+                times = {"runs": self.runs, "warm_up": self.warm_up}
+                timing = measure(studio, self.recipe, batch, accelerators=used, **times)
+                case = self._case(runtime, timing, load, used)
+                plain = plain or timing
+                shares = self._drafting(used, timing, plain) if used else self._shares(runtime, timing, rates)
+                found.append(case | shares)
         return found
 
-    def _case(self, runtime: Runtime, timing: Timing, load: float, rates: dict[str, Any]) -> dict[str, Any]:
-        needed = work(self.release, timing.batch, runtime.dtype, self.recipe)
-        known = estimate(self.release, timing.batch, runtime.dtype, self.recipe)
-        seconds = timing.image.median * timing.batch
-        matrix, copy = rates["matrix_flops_per_second"], rates["copy_bytes_per_second"]
-        ideal = needed.transformer / matrix[runtime.dtype] + needed.decoder / matrix[runtime.decoder_dtype]
-        flops = needed.transformer + needed.decoder
+    def _choices(self) -> list[tuple[Accelerator, ...]]:
+        """Plain first, so that every accelerator has it beside it."""
+        return [(), *((one,) for one in self.accelerators)]
+
+    def _case(
+        self, runtime: Runtime, timing: Timing, load: float, used: tuple[Accelerator, ...]
+    ) -> dict[str, Any]:
+        known = estimate(self.release, timing.batch, runtime.dtype, self.recipe, used)
         return {
             "batch": timing.batch,
             "dtype": runtime.dtype,
@@ -102,6 +115,7 @@ class Bench:
             "tokens_per_second": _spread(timing.tokens_per_second),
             "load_seconds": load,
             "warm_up_seconds": sum(run.seconds for run in timing.warm_up),
+            "step_seconds": _spread(timing.step),
             "steps": timing.runs[0].steps,
             "tokens": timing.runs[0].codes,
             "memory": {
@@ -110,15 +124,33 @@ class Bench:
                 "activations_estimate": known.activations,
                 "peak_above_weights": timing.peak_bytes,
             },
+            "others": timing.others,
+        }
+
+    def _drafting(self, used: tuple[Accelerator, ...], timing: Timing, plain: Timing) -> dict[str, Any]:
+        """What it promised, what came of its drafts, and how fast that is beside plain decoding."""
+        return {
+            "accelerators": [*map(describe, used)],
+            "exactness": promise(used, self.recipe).label,
+            **timing.runs[0].stats,
+            "speed": plain.image.median / timing.image.median,
+        }
+
+    def _shares(self, runtime: Runtime, timing: Timing, rates: dict[str, Any]) -> dict[str, Any]:
+        """The work that plain decoding needs, as a share of what the machine can do."""
+        needed = work(self.release, timing.batch, runtime.dtype, self.recipe)
+        seconds = timing.image.median * timing.batch
+        matrix, copy = rates["matrix_flops_per_second"], rates["copy_bytes_per_second"]
+        ideal = needed.transformer / matrix[runtime.dtype] + needed.decoder / matrix[runtime.decoder_dtype]
+        return {
             "flops": {
                 "transformer": needed.transformer / timing.batch,
                 "decoder": needed.decoder / timing.batch,
             },
-            "flops_per_second": flops / seconds,
+            "flops_per_second": (needed.transformer + needed.decoder) / seconds,
             "matrix_share": ideal / seconds,
             "read_bytes_per_second": needed.read / seconds,
             "copy_share": needed.read / seconds / copy,
-            "others": timing.others,
         }
 
 

@@ -4,6 +4,7 @@ Writing files is left out, loading too. Shapes: none; times in seconds.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from genstudio.events import Advance
 from genstudio.measure.machine import Others, synchronise
 from genstudio.measure.memory import PeakMemory
 from genstudio.request import Request
+from genstudio.samplers.accelerators import Accelerator
 from genstudio.samplers.recipe import Recipe
 from genstudio.studio import Studio
 
@@ -25,12 +27,15 @@ class Spread(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One batch: seconds until all and until the first of its pictures were there; steps and codes each."""
+    """One batch: seconds until all and until the first of its pictures were there, and until their codes
+    were; steps and codes each; what the walk counted."""
 
     seconds: float
     first: float
+    walked: float
     steps: int
     codes: int
+    stats: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +60,11 @@ class Timing:
         return spread([run.seconds / self.batch for run in self.runs])
 
     @property
+    def step(self) -> Spread:
+        """Seconds per step of the walk."""
+        return spread([run.walked / run.steps for run in self.runs])
+
+    @property
     def images_per_second(self) -> Spread:
         """Pictures per second."""
         return spread([self.batch / run.seconds for run in self.runs])
@@ -65,11 +75,24 @@ class Timing:
         return spread([self.batch * run.codes / run.seconds for run in self.runs])
 
 
-def measure(studio: Studio, recipe: Recipe, batch: int, *, runs: int = 5, warm_up: int = 1) -> Timing:
+def measure(
+    studio: Studio,
+    recipe: Recipe,
+    batch: int,
+    *,
+    accelerators: tuple[Accelerator, ...] = (),
+    runs: int = 5,
+    warm_up: int = 1,
+) -> Timing:
     """Sample the same `batch` pictures again and again: `warm_up` (1 or more) times unwatched by the clock,
     then `runs` times."""
-    pictures = studio.any_pictures(batch)
-    request = Request(model=studio.release.name, pictures=pictures, recipe=recipe, batch=batch)
+    request = Request(
+        model=studio.release.name,
+        pictures=studio.any_pictures(batch),
+        recipe=recipe,
+        batch=batch,
+        accelerators=accelerators,
+    )
     others = Others()
     before = [_run(studio, request) for _ in range(warm_up - 1)]
     with PeakMemory(studio.runtime.torch_device) as peak:
@@ -88,14 +111,18 @@ def spread(values: list[float]) -> Spread:
 def _run(studio: Studio, request: Request) -> Run:
     device = studio.runtime.torch_device
     steps = codes = 0
+    walked, stats = 0.0, dict[str, float]()
     first: float | None = None
     synchronise(device)
     start = time.perf_counter()
     for event in studio.stream(request):
         if isinstance(event, Advance):
-            steps, codes = steps + 1, event.total
+            steps, codes, stats = steps + 1, event.total, dict(event.stats)
+            if event.done == event.total:
+                synchronise(device)
+                walked = time.perf_counter() - start
         elif first is None:
             first = time.perf_counter() - start
     synchronise(device)
     seconds = time.perf_counter() - start
-    return Run(seconds, seconds if first is None else first, steps, codes)
+    return Run(seconds, seconds if first is None else first, walked, steps, codes, stats)

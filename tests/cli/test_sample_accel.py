@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from genstudio import registry
+from genstudio.configs.features import ClassifierConfig
 from genstudio.errors import Exit
 from genstudio.media.png import read_spec
 from genstudio.releases import catalogue, weights
@@ -19,6 +19,7 @@ from tests.releases import tiny
 from tests.support import genstudio
 
 MODEL = "tiny-llamagen"
+NAMED = "jacobi:window=16,init=repeat_horizon"
 pytestmark = pytest.mark.usefixtures("tiny_llamagen")
 
 
@@ -117,13 +118,8 @@ def test_an_overlay_shows_every_picture_with_its_cells(tmp_path: Path) -> None:
     assert refused.code == Exit.USAGE and "Give --accel too" in refused.err
 
 
-def test_candidates_may_be_drafted(tmp_path: Path, home: Path) -> None:
-    from genstudio.configs.features import ClassifierConfig
-
-    config = ClassifierConfig(channels=3, pixels=16, width=8, features=16, classes=10)
-    judge = tiny.release(config, "tiny-judge-16")
-    weights.save_release(home / "models" / judge.name, registry.build(config, "cpu"), judge)
-    words = (MODEL, "-c", 3, "-n", 2, "--best-of", 2, "--judge", judge.name)
+def test_candidates_may_be_drafted(tmp_path: Path, judge: str) -> None:
+    words = (MODEL, "-c", 3, "-n", 2, "--best-of", 2, "--judge", judge)
     plain = made(*words, "-o", tmp_path / "a")
     fast = made(*words, "--accel", "jacobi", "-o", tmp_path / "b")
     for one, other in zip(files(plain), files(fast), strict=True):
@@ -252,14 +248,18 @@ def test_python_makes_the_picture_of_the_command_line(tmp_path: Path) -> None:
     assert picture.account is not None and isinstance(picture.account.origin_L, torch.Tensor)
 
 
-def test_a_score_is_made_with_an_accelerator_and_says_so(tmp_path: Path, home: Path) -> None:
-    from genstudio.configs.features import ClassifierConfig
-
+@pytest.fixture
+def judge(home: Path) -> str:
+    """A tiny classifier of pictures of this size."""
     config = ClassifierConfig(channels=3, pixels=16, width=8, features=16, classes=10)
-    judge = tiny.release(config, "tiny-judge-16")
-    weights.save_release(home / "models" / judge.name, tiny.network(config), judge)
+    release = tiny.release(config, "tiny-judge-16")
+    weights.save_release(home / "models" / release.name, tiny.network(config), release)
+    return release.name
+
+
+def test_a_score_is_made_with_an_accelerator_and_says_so(tmp_path: Path, judge: str) -> None:
     made(MODEL, "-n", 6, "--no-grid", "-o", tmp_path / "real")
-    words = ["eval-fid", MODEL, "-n", 4, "--batch", 2, "--extractor", judge.name, "--metrics", "fid"]
+    words = ["eval-fid", MODEL, "-n", 4, "--batch", 2, "--extractor", judge, "--metrics", "fid"]
     words += ["--reference", tmp_path / "real" / MODEL, "--json"]
     plain, fast, other = (
         genstudio(*words, *more) for more in ([], ["--accel", "jacobi"], ["--accel", "sjd"])
@@ -288,3 +288,36 @@ def test_memory_counts_drafts(home: Path) -> None:
     assert sizes[0].cache < sizes[1].cache < sizes[2].cache
     ran = genstudio("sample", MODEL, "--accel", "spectr", "--max-memory", "1MB", "--batch", 4)
     assert ran.code == Exit.MEMORY
+
+
+def test_a_benchmark_measures_every_accelerator_beside_plain_decoding() -> None:
+    words = ["bench", MODEL, "--batch", 2, "-n", 1, "--accel", "jacobi:window=4", "--accel", "spectr:k=2"]
+    found = genstudio(*words, "--json")
+    assert found.code == Exit.OK, found.out
+    plain, jacobi, spectr = found.data["cases"]
+    assert "accelerators" not in plain and plain["steps"] == 16
+    assert jacobi["accelerators"] == ["jacobi:window=4,init=repeat_horizon"]
+    assert jacobi["exactness"] == "exact" and spectr["exactness"] == "same-distribution"
+    for one in (jacobi, spectr):
+        assert one["steps"] == one["passes"] < 16 and one["codes_per_pass"] > 1 and 0 < one["acceptance"] < 1
+        seconds = plain["image_seconds"]["median"] / one["image_seconds"]["median"]
+        assert one["speed"] == pytest.approx(seconds)
+        assert one["memory"]["cache"] > plain["memory"]["cache"]
+    assert spectr["memory"]["weights"] > jacobi["memory"]["weights"] == plain["memory"]["weights"]
+    told = genstudio(*words).out
+    assert "BESIDE PLAIN" in told and "same-distribution" in told
+    assert "no setting" in genstudio("bench", MODEL, "--accel", "jacobi:x=1").err
+
+
+def test_a_comparison_puts_accelerators_beside_the_plain_recipe(tmp_path: Path, judge: str) -> None:
+    made(MODEL, "-n", 6, "--no-grid", "-o", tmp_path / "real")
+    stats, real = tmp_path / "real.safetensors", tmp_path / "real" / MODEL
+    assert genstudio("eval-fid", real, "--extractor", judge, "--save-stats", stats, "-q").code == Exit.OK
+    words = ["compare", MODEL, "-n", 4, "--batch", 4, "--extractor", judge, "--reference", stats]
+    words += ["--accel", "jacobi", "--accel", "spectr", "-o", tmp_path / "c", "--json"]
+    found = genstudio(*words)
+    assert found.code == Exit.OK, found.out
+    plain, jacobi, spectr = found.data["points"]
+    assert [plain["label"], jacobi["label"], spectr["label"]] == ["baseline", "exact", "same-distribution"]
+    assert plain["digest"] == jacobi["digest"] != spectr["digest"]
+    assert [plain["setting"], jacobi["setting"]] == ["accel none", f"accel {NAMED}"]
