@@ -17,6 +17,7 @@ from tests.support import genstudio, torchrun
 DOCS: Final = Path(__file__).parents[1]
 SHORTER: Final = {
     "train": ["--steps", "2", "--batch", "8"],
+    "distill drafter": ["--steps", "2", "--batch", "8", "--data", "teacher:16"],
     "eval-fid": ["-n", "40"],
     "compare": ["-n", "40"],
     "bench": ["-n", "1"],
@@ -46,7 +47,7 @@ def run(document: Path, changed: Callable[[Words], Words] = list) -> None:
     """Run a document's commands in the working directory; `changed` gives each its own data."""
     for line in commands(document):
         words = changed(shlex.split(line.removeprefix(TWICE).removeprefix("genstudio ")))
-        words += SHORTER.get(words[0], [])
+        words += SHORTER.get(words[0], SHORTER.get(" ".join(words[:2]), []))
         if line.startswith(TWICE):
             twice = torchrun("-m", "genstudio", *words, home=home(), folder=Path.cwd())
             assert twice.returncode == Exit.OK, f"{line}: {twice.stderr}"

@@ -13,12 +13,15 @@ import torch
 from huggingface_hub import constants
 from PIL import Image
 
+from genstudio.releases import catalogue
 from tests import documents
+from tests.distillation.tiny import write_teacher
 from tests.documents import DOCS, Words
 from tests.training import tiny
 
 README = DOCS / "README.md"
 TRAINING = DOCS / "docs" / "training.md"
+DISTILLATION = DOCS / "docs" / "distillation.md"
 EDITING = DOCS / "docs" / "editing.md"
 READS_DATA = ("train", "reconstruct")
 
@@ -57,6 +60,16 @@ def test_commands_about_training_run_in_order(tmp_path: Path) -> None:
     made = {path.name for path in (tmp_path / "out" / "my-pictures").glob("0*.png")}
     fern, moss, oak = "000-000004.png", "001-000000-2.png", "001-000000.png"
     assert {fern, moss, oak} <= made
+
+
+def test_commands_about_distillation_run_in_order(home: Path, tmp_path: Path) -> None:
+    """On a teacher of random weights under the name of the one that is written about."""
+    torch.manual_seed(0)
+    write_teacher(home / "models", name="llamagen-fashion")
+    documents.write_files(DISTILLATION, tmp_path)
+    documents.run(DISTILLATION)
+    for name in ("drafter", "deep", "both", "my-drafter"):
+        assert catalogue.find(f"runs/{name}").method == "drafter"
 
 
 def test_commands_about_editing_run_in_order(tmp_path: Path) -> None:

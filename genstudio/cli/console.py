@@ -66,12 +66,18 @@ class Meter:
 
     def line(self) -> str:
         """All of it in words."""
-        return f"{self.title}: {self.done:.0f} of {self.total}, {self._facts()}"
+        return f"{self.title}: {self.done:.0f} of {self.total}{self._left()}, {self._facts()}"
+
+    def _left(self) -> str:
+        left, speed = self.total - self.done, self._speed()
+        return f", {spell(left / speed)} left" if left > 0 and speed > 0 else ""
 
     def _facts(self) -> str:
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        facts = f"{(self.done - self.before) / seconds:.2f} {self.unit}/s, {memory_mb():,.0f} MB"
+        facts = f"{self._speed():.2f} {self.unit}/s, {memory_mb():,.0f} MB"
         return f"{facts}, {self.stands}" if self.stands else facts
+
+    def _speed(self) -> float:
+        return (self.done - self.before) / max(time.monotonic() - self.started, 1e-9)
 
 
 def _finite(value: Any) -> Any:
@@ -83,6 +89,13 @@ def _finite(value: Any) -> Any:
         case float() if not math.isfinite(value):
             return None
     return value
+
+
+def spell(seconds: float) -> str:
+    """A time for people: 45 s, 12 min, 3.5 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def memory_mb() -> float:

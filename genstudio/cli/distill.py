@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genstudio.cli.complete import model_names, recipe_names
-from genstudio.cli.console import emit
+from genstudio.cli.console import emit, spell
 from genstudio.cli.options import Device, Json, Quiet
 from genstudio.cli.table import show_facts
 from genstudio.cli.training import (
@@ -26,7 +26,6 @@ from genstudio.cli.training import (
     Ways,
     overrides,
     run_recipe,
-    spell,
 )
 from genstudio.errors import GenstudioError
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from genstudio.cli.complete import model_names
-from genstudio.cli.console import Meter, emit, note
+from genstudio.cli.console import Meter, emit, note, spell
 from genstudio.cli.table import show_facts
 from genstudio.errors import GenstudioError
 from genstudio.processes import Processes
@@ -115,13 +115,6 @@ def _facts(trial: "Trial", folder: Path, device: "torch.device") -> dict[str, st
         "disk": f"{size_text(trial.disk)}, of which the model {size_text(trial.model)}",
         "parameters": f"{trial.parameters:,}",
     }
-
-
-def spell(seconds: float) -> str:
-    """A time for people: 45 s, 12 min, 3.5 h."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _say(summary: "Summary") -> None:

@@ -36,7 +36,7 @@ DRAFTER: dict[str, Any] = {
 }
 
 
-def write_teacher(models: Path, **network: Any) -> Path:
+def write_teacher(models: Path, name: str = TEACHER, **network: Any) -> Path:
     """Folders of a teacher and of its tokenizer below `models`; `network` replaces the teacher's numbers."""
     tables = deepcopy(tiny.LLAMAGEN)
     tables["network"] |= network
@@ -44,19 +44,19 @@ def write_teacher(models: Path, **network: Any) -> Path:
     config = parse_recipe(tables).network
     grid = deepcopy(tiny.GRID_VQ)
     grid["data"]["source"] = "nowhere"
-    for name, numbers, tokenizer in (
+    for title, numbers, tokenizer in (
         (TOKENIZER, parse_recipe(grid).network, None),
-        (TEACHER, config, f"../{TOKENIZER}"),
+        (name, config, f"../{TOKENIZER}"),
     ):
         built = initialise(registry.build(numbers, "cpu"), seed=1)
         if tokenizer:
             generator = torch.Generator().manual_seed(2)
             torch.nn.init.normal_(built.get_parameter("head.weight"), std=0.3, generator=generator)
         release = Release(
-            name=name, title=name, config=numbers, licence=None, source="a test", tokenizer=tokenizer
+            name=title, title=title, config=numbers, licence=None, source="a test", tokenizer=tokenizer
         )
-        weights.save_release(models / name, built, release)
-    return models / TEACHER
+        weights.save_release(models / title, built, release)
+    return models / name
 
 
 def recipe(source: str, **changes: Any) -> TrainingRecipe:
