@@ -40,6 +40,7 @@ class Drafter(nn.Module):
     def forward(self, ids_Rn: Tensor, features_RnC: Tensor, feed: Feed, cache: Cache | None = None) -> Tensor:
         """`features_RnC` are the target's behind its last norm, or the drafter's own in their place."""
         x_RnC = self.fc(torch.cat([self.code_embed(ids_Rn), features_RnC], dim=-1))
+        x_RnC = x_RnC.to(features_RnC.dtype)  # autocast lowers products; the sum of residuals stays
         turns_RnP = self.rope(feed.at_Rn)
         for layer, block in enumerate(self.blocks):
             x_RnC = block(x_RnC, turns_RnP, feed, cache, layer)

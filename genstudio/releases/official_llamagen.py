@@ -150,7 +150,7 @@ def _of_classes(
     )
 
 
-def _of_text(stage: int, pixels: int, data: str) -> Release:
+def _of_text(stage: int, pixels: int, data: str, drafter: str) -> Release:
     return Release(
         name=f"llamagen-t2i-xl-{pixels}",
         title=f"LlamaGen-XL from text, {pixels} px, stage {stage} ({data})",
@@ -159,6 +159,7 @@ def _of_text(stage: int, pixels: int, data: str) -> Release:
         source=SOURCE,
         tokenizer=DS16_TEXT.name,
         text=TEXT,
+        companions=Companions(drafter=drafter),
         file=File(hub=TEXT_HUB, name=f"t2i_XL_stage{stage}_{pixels}.pt"),
         packing=PACKING,
         recipe=Recipe(guidance=Guidance(cfg=7.5), filters=(TopK(1000),)),
@@ -174,6 +175,6 @@ GENERATORS: Final = (
     _of_classes("XL", 384, 1.75, 2.62, 244.1),
     _of_classes("XXL", 384, 1.75, 2.34, 253.9, recalled="IS"),
     _of_classes("3B", 384, 1.65, 2.18, 263.3, recalled="IS"),
-    _of_text(1, 256, "50 M of LAION-COCO"),
-    _of_text(2, 512, "10 M internal pictures"),
+    _of_text(1, 256, "50 M of LAION-COCO", "llamagen-drafter"),
+    _of_text(2, 512, "10 M internal pictures", "llamagen2-drafter"),
 )

@@ -37,8 +37,9 @@ def test_every_released_drafter_of_a_model_we_have_is_in_the_catalogue() -> None
 @pytest.mark.parametrize("release", DRAFTERS, ids=lambda one: one.name)
 def test_a_drafter_is_as_wide_as_its_teacher_and_has_its_grid(release: Release) -> None:
     assert release.distilled is not None and isinstance(release.config, DrafterConfig)
-    teacher = catalogue.find(release.distilled.teacher).config
-    assert isinstance(teacher, LlamaGenConfig)
+    found = catalogue.find(release.distilled.teacher)
+    teacher = found.config
+    assert found.companions.drafter == release.name and isinstance(teacher, LlamaGenConfig)
     for name in ("width", "heads", "hidden", "vocab", "side", "condition_slots"):
         assert getattr(release.config, name) == getattr(teacher, name), name
 

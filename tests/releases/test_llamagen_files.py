@@ -16,7 +16,7 @@ from genstudio.configs.vq import VQConfig
 from genstudio.errors import Exit, GenstudioError
 from genstudio.releases import catalogue, weights
 from genstudio.releases.imports import import_file
-from genstudio.releases.official_llamagen import GENERATORS, PACKING
+from genstudio.releases.official_llamagen import GENERATORS, HUB, PACKING, TEXT_HUB
 from genstudio.releases.pairing import pixels_of, tokenizer_of
 from genstudio.releases.places import place
 from genstudio.releases.release import File, Release
@@ -54,7 +54,7 @@ def test_a_network_has_its_published_number_of_parameters(name: str, millions: f
 
 def test_every_released_file_is_in_the_catalogue() -> None:
     files = [one.file for one in catalogue.OFFICIAL.values() if one.file]
-    assert {file.name for file in files if "llamagen" in file.hub.lower()} == {
+    assert {file.name for file in files if file.hub in (HUB, TEXT_HUB)} == {
         *("c2i_B_256.pt", "c2i_B_384.pt", "c2i_L_256.pt", "c2i_L_384.pt"),
         *("c2i_XL_384.pt", "c2i_XXL_384.pt", "c2i_3B_384.pt"),
         *("t2i_XL_stage1_256.pt", "t2i_XL_stage2_512.pt"),
