@@ -5,6 +5,9 @@ norm, can be drafted for. Its config tells, before weights are read.
 Shapes: B pictures, L codes of a picture, N examples.
 """
 
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import torch
@@ -13,6 +16,7 @@ from torch import Tensor
 from genstudio import registry
 from genstudio.configs.drafter import DrafterConfig
 from genstudio.data.pictures import Pictures
+from genstudio.distillation.pieces import Pieces
 from genstudio.distillation.shards import Shards, Tensors, lessons_of
 from genstudio.distillation.teacher import Teacher
 from genstudio.errors import GenstudioError
@@ -164,20 +168,34 @@ def _sampled(
         "numbers": f"{numbers.start}-{numbers.stop}",
     }
     shards = Shards(home() / "codes" / lessons_of(reads), reads, len(numbers))
+    pieces = Pieces(SAMPLED, say)
 
     def build(part: range) -> Tensors:
         number_N = torch.arange(numbers[part.start], numbers[part.start] + len(part))
-        return {"ids": torch.cat([_ids(teacher, number_B) for number_B in number_N.split(SAMPLED)])}
+        return {"ids": pieces(partial(_ids, teacher), number_N)}
 
     if rehearsal is not None and shards.done() < shards.count:
         tensors = rehearsal.stand_in(lambda count: build(range(count)), TRIED, shards.count)
     else:
-        say(f"{shards.count} pictures sampled by {teacher.release.name}, {shards.done()} of them before")
-        shards.make(build, processes)
+        shards.make(build, processes, _telling(say, teacher, shards))
         tensors = shards.read()
     label_N = torch.arange(numbers.start, numbers.stop) % len(teacher.classes)
     known = {"data": shards.lessons, "tokenizer": reads["tokenizer"]}
     return CodeBook(known, tensors["ids"], None, label_N)
+
+
+def _telling(say: Say, teacher: Teacher, shards: Shards) -> Callable[[int], None]:
+    """Says after every shard how many pictures there are, and how long the others will take."""
+    started, before = time.monotonic(), shards.done()
+    if before < shards.count:
+        say(f"sampling {shards.count} pictures with {teacher.release.name}, {before} are there")
+
+    def tell(done: int) -> None:
+        if before < done < shards.count:
+            minutes = (time.monotonic() - started) / 60 * (shards.count - done) / (done - before)
+            say(f"sampled {done} of {shards.count} pictures, {minutes:.1f} minutes left")
+
+    return tell
 
 
 @torch.no_grad()
