@@ -38,7 +38,7 @@ class MARConfig:
         return self.side * self.side
 
     @property
-    def channels(self) -> int:
+    def token_width(self) -> int:
         """Numbers of one token."""
         return self.code_width * self.patch**2
 

@@ -38,7 +38,7 @@ class MAR(Generator):
         width, inner, slots = config.width, config.decoder_width, config.buffer + config.codes
         self.class_embed = nn.Embedding(config.classes, width)
         self.null_class = nn.Parameter(torch.empty(1, width))
-        self.token_embed = nn.Linear(config.channels, width)
+        self.token_embed = nn.Linear(config.token_width, width)
         self.encoder_pos = nn.Parameter(torch.empty(1, slots, width))
         self.embed_norm = nn.LayerNorm(width, eps=1e-6)
         self.encoder_blocks = _blocks(config.depth, width, config.heads, config)
@@ -50,8 +50,8 @@ class MAR(Generator):
         self.decoder_norm = nn.LayerNorm(inner, eps=config.norm_eps)
         self.head_pos = nn.Parameter(torch.empty(1, config.codes, inner))
         self.head = Denoiser(
-            channels=config.channels,
-            outputs=2 * config.channels,
+            channels=config.token_width,
+            outputs=2 * config.token_width,
             condition=inner,
             width=config.head_width,
             depth=config.head_depth,
@@ -65,7 +65,7 @@ class MAR(Generator):
     @property
     def channels(self) -> int:
         """Numbers of one token."""
-        return self.config.channels
+        return self.config.token_width
 
     def tokens(self, latents_BChw: Tensor) -> Tensor:
         """Latents to tokens [B,L,C] in raster order; a token of several cells holds channel by channel."""

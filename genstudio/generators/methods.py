@@ -116,7 +116,7 @@ def _masked_surprise(network: mar.MAR, tokenizer: ConvTokenizer, codes: Codes, g
     loss = DiffusionLoss(Diffusion.retain(cosine_abar(), range(TIMESTEPS)), tokens_BLC.device)
     at = At(places_B1, places_B1[:, None])
     t_1Bm = KeyedDraws().uniform(Use.TIME, at, (masked,)).mul(TIMESTEPS).long()[None]
-    noise_1BmC = KeyedDraws().normal(Use.NOISE, at, (masked, network.config.channels))[None]
+    noise_1BmC = KeyedDraws().normal(Use.NOISE, at, (masked, network.config.token_width))[None]
     parts = mar.token_losses(network, loss, tokens_BLC, given, order_BL, t_1Bm, noise_1BmC)
     return Surprise(float(parts.mse_N.mean()), 1.0, "of the variance of noise")
 

@@ -195,7 +195,7 @@ def _kl_text(facts: dict[str, Any]) -> str:
 
 
 def _mar_facts(tensors: Tensors) -> dict[str, Any]:
-    width, channels = tensors["z_proj.weight"].shape
+    width, token_width = tensors["z_proj.weight"].shape
     codes, decoder_width = tensors["diffusion_pos_embed_learned"].shape[1:]
     return {
         "classes": tensors["class_emb.weight"].shape[0],
@@ -205,7 +205,7 @@ def _mar_facts(tensors: Tensors) -> dict[str, Any]:
         "decoder_width": decoder_width,
         "head_depth": _count(tensors, "diffloss.net.res_blocks."),
         "head_width": tensors["diffloss.net.input_proj.weight"].shape[0],
-        "channels": channels,
+        "token_width": token_width,
         "codes": codes,
         "buffer": tensors["encoder_pos_embed_learned"].shape[1] - codes,
     }
@@ -215,7 +215,7 @@ def _mar_text(facts: dict[str, Any]) -> str:
     return (
         f"a MAR network of {facts['depth']} and {facts['decoder_depth']} blocks, width {facts['width']} and "
         f"{facts['decoder_width']}, {facts['classes']} classes, {facts['codes']} tokens of "
-        f"{facts['channels']} numbers, head of {facts['head_depth']} blocks, width {facts['head_width']}"
+        f"{facts['token_width']} numbers, head of {facts['head_depth']} blocks, width {facts['head_width']}"
     )
 
 

@@ -7,8 +7,9 @@ Shapes: N pictures, L codes of a picture, B a batch.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -20,7 +21,7 @@ from genstudio.data.pictures import Pictures
 from genstudio.errors import Exit, GenstudioError
 from genstudio.files import atomic
 from genstudio.generators.base import Generator
-from genstudio.tokenizers.base import QuantisingTokenizer
+from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
 from genstudio.training.objectives.base import to_unit
 from genstudio.training.rehearsal import Rehearsal
 
@@ -67,23 +68,36 @@ def encoded(
 ) -> CodeBook:
     """The codes of all pictures, from `folder` where they were encoded before; a `rehearsal` encodes few of
     them and writes nothing."""
+    encode = partial(_encode, tokenizer, pictures, flip)
+    reads, stored = stored_once(tokenizer, pictures, flip, folder, encode, rehearsal)
+    return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
+
+
+def stored_once(
+    tokenizer: ConvTokenizer,
+    pictures: Pictures,
+    flip: bool,
+    folder: Path,
+    encode: Callable[[int], dict[str, Tensor]],
+    rehearsal: Rehearsal | None = None,
+) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Fingerprints of pictures and tokenizer, and what `encode(count)` made of so many pictures, now or when
+    the file was written."""
     reads = {"data": pictures.fingerprint, "tokenizer": fingerprint(tokenizer)}
     name = hashlib.sha256(json.dumps({**reads, "flip": flip}, sort_keys=True).encode()).hexdigest()
     path = folder / f"{name[:32]}.safetensors"
     if path.is_file():
         stored = _read(path)
     elif rehearsal is not None:
-        stored = rehearsal.stand_in(
-            lambda count: _encode(tokenizer, pictures, flip, count), ENCODED, len(pictures)
-        )
+        stored = rehearsal.stand_in(encode, ENCODED, len(pictures))
     else:
-        stored = _encode(tokenizer, pictures, flip, len(pictures))
+        stored = encode(len(pictures))
         with atomic(path) as temporary:
             save_file(stored, temporary)
-    return CodeBook(reads, stored["ids"], stored.get("flipped"), stored["labels"])
+    return reads, stored
 
 
-def fingerprint(network: QuantisingTokenizer | Generator) -> str:
+def fingerprint(network: ConvTokenizer | Generator) -> str:
     """32 hex digits that change when any architecture number or weight of a network does."""
     total = hashlib.sha256(json.dumps(asdict(network.config), sort_keys=True).encode())
     for name, value in sorted(network.state_dict().items()):

@@ -20,6 +20,7 @@ from genstudio.errors import GenstudioError
 from genstudio.evaluation.classifier import Classifier
 from genstudio.files import home
 from genstudio.generators.llamagen import LlamaGen
+from genstudio.generators.mar import MAR
 from genstudio.generators.nar import NAR
 from genstudio.generators.var import VAR
 from genstudio.processes import Processes
@@ -27,18 +28,22 @@ from genstudio.releases import catalogue, weights
 from genstudio.releases.release import Distilled
 from genstudio.samplers.recipe import Recipe
 from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
+from genstudio.tokenizers.kl import KL
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.vq import VQ
 from genstudio.training import recipe as recipes
 from genstudio.training.codes import CodeBook, encoded
 from genstudio.training.initial import adopt, initialise
 from genstudio.training.kept import kept
+from genstudio.training.latents import encoded_latents
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Objective
 from genstudio.training.objectives.classifier import ClassifierObjective
+from genstudio.training.objectives.masked import MaskedObjective
 from genstudio.training.objectives.next_neighbour import NextNeighbourObjective
 from genstudio.training.objectives.next_scale import NextScaleObjective
 from genstudio.training.objectives.next_token import NextTokenObjective
+from genstudio.training.objectives.posterior import PosteriorObjective
 from genstudio.training.objectives.tokenizer import TokenizerObjective
 from genstudio.training.positions import balanced
 from genstudio.training.recipe import TrainingRecipe
@@ -99,20 +104,31 @@ def prepare(
 
 
 def _reconstruction(setup: Setup) -> Objective:
-    recipe, device, settings = setup.recipe, setup.device, setup.recipe.objective
+    settings = setup.recipe.objective
     if not isinstance(setup.network, QuantisingTokenizer) or not isinstance(settings, recipes.Reconstruction):
-        raise _unfit(recipe)
-    critic = None
+        raise _unfit(setup.recipe)
+    return TokenizerObjective(setup.network, settings, *_pictures(setup, settings))
+
+
+def _kl_reconstruction(setup: Setup) -> Objective:
+    settings = setup.recipe.objective
+    if not isinstance(setup.network, KL) or not isinstance(settings, recipes.KLReconstruction):
+        raise _unfit(setup.recipe)
+    return PosteriorObjective(setup.network, settings, *_pictures(setup, settings))
+
+
+def _pictures(
+    setup: Setup, settings: recipes.PixelLosses
+) -> tuple[Pictures, Pictures, bool, torch.device, Critic | None, Classifier | None]:
+    """What objectives of tokenizers are made from, behind the network and the weights of its losses."""
+    recipe, device, critic = setup.recipe, setup.device, None
     if settings.adversarial > 0:
         critic = Critic(recipe.data.channels, settings.critic_width)
         initialise(critic, recipe.run.seed + CRITIC_SEED).to(device)
-    extractor = _extractor(settings, device)
-    return TokenizerObjective(
-        setup.network, settings, setup.train, setup.test, recipe.data.flip, device, critic, extractor
-    )
+    return setup.train, setup.test, recipe.data.flip, device, critic, _extractor(settings, device)
 
 
-def _extractor(settings: recipes.Reconstruction, device: torch.device) -> Classifier | None:
+def _extractor(settings: recipes.PixelLosses, device: torch.device) -> Classifier | None:
     """The classifier whose maps a perceptual loss compares."""
     if settings.perceptual == 0 or settings.extractor is None:
         return None
@@ -147,6 +163,20 @@ def _next_neighbour(setup: Setup) -> Objective:
         raise _unfit(setup.recipe)
     tokenizer = _grid_tokenizer(setup, setup.network.config)
     return NextNeighbourObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
+
+
+def _masked(setup: Setup) -> Objective:
+    settings, network = setup.recipe.objective, setup.network
+    if not isinstance(network, MAR) or not isinstance(settings, recipes.Masked):
+        raise _unfit(setup.recipe)
+    tokenizer = _tokenizer(setup, KL, ("code_width",))
+    pixels = network.config.side * network.config.patch * tokenizer.config.stride
+    check_size(setup.recipe, replace(tokenizer.config, pixels=pixels), "grid")
+    folder, flip = home() / "codes", setup.recipe.data.flip
+    with setup.processes.first_ahead():
+        train = encoded_latents(tokenizer, setup.train, flip, folder, setup.rehearsal)
+        test = encoded_latents(tokenizer, setup.test, False, folder, setup.rehearsal)
+    return MaskedObjective(network, tokenizer, settings, train, test, setup.device, setup.recipe.sampling)
 
 
 def _grid_tokenizer(setup: Setup, config: LlamaConfig) -> VQ:
@@ -202,6 +232,8 @@ def _classification(setup: Setup) -> Objective:
 
 _OBJECTIVES: dict[str, Callable[[Setup], Objective]] = {
     "reconstruction": _reconstruction,
+    "kl_reconstruction": _kl_reconstruction,
+    "masked": _masked,
     "next_scale": _next_scale,
     "next_token": _next_token,
     "next_neighbour": _next_neighbour,

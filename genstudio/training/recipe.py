@@ -91,32 +91,46 @@ class Teacher(Section):
     release: str
 
 
-class Reconstruction(Section):
-    """Weights of a tokenizer's losses. `perceptual` compares features of the classifier `extractor`.
+class PixelLosses(Section):
+    """Weights of what every tokenizer's losses compare pictures by. `perceptual` compares features of the
+    classifier `extractor`.
 
     `adversarial` adds a patch critic from the share `adversarial_start` of the run on; `adaptive` scales it
     by the ratio of gradients in the decoder's last layer (arXiv 2012.09841, equation 7), in every pass of a
-    step anew: there alone several passes are not one large batch. A code that no vector chose for
-    `restart_after` steps takes the place of a vector of the batch (0: never).
+    step anew: there alone several passes are not one large batch.
     """
 
-    kind: Literal["reconstruction"] = "reconstruction"
     l1: Weight = 0.0
     l2: Weight = 1.0
-    vq: Weight = 1.0
     perceptual: Weight = 0.0
     extractor: str | None = None
     adversarial: Weight = 0.0
     adversarial_start: Share = 0.5
     adaptive: bool = True
     critic_width: Count = 32
-    restart_after: int = Field(default=50, ge=0)
 
     @model_validator(mode="after")
-    def _has_extractor(self) -> "Reconstruction":
+    def _has_extractor(self) -> "PixelLosses":
         if self.perceptual > 0 and self.extractor is None:
             raise ValueError("perceptual needs an extractor, the name or folder of a classifier")
         return self
+
+
+class Reconstruction(PixelLosses):
+    """Losses of a tokenizer of ids. A code that no vector chose for `restart_after` steps takes the place of
+    a vector of the batch (0: never)."""
+
+    kind: Literal["reconstruction"] = "reconstruction"
+    vq: Weight = 1.0
+    restart_after: int = Field(default=50, ge=0)
+
+
+class KLReconstruction(PixelLosses):
+    """Losses of a KL tokenizer. `kl` weighs the divergence of a picture's posterior from the standard normal
+    distribution, in nats, divided by the number of its pixels' values, as LDM weighs both (2112.10752)."""
+
+    kind: Literal["kl_reconstruction"] = "kl_reconstruction"
+    kl: Weight = 1e-6
 
 
 class NextScale(Section):
@@ -142,6 +156,21 @@ class NextNeighbour(Section):
     label_drop: Share = 0.1
 
 
+class Masked(Section):
+    """The loss of a diffusion at masked places (MAR, arXiv 2406.11838); labels give way to the null label at
+    rate `label_drop`.
+
+    A step masks the same share of all pictures, drawn from a normal distribution around 1 with standard
+    deviation `deviation`, cut off at `least` and 1. Every masked token is noised `noises` times.
+    """
+
+    kind: Literal["masked"] = "masked"
+    label_drop: Share = 0.1
+    least: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    deviation: Annotated[float, Field(gt=0)] = 0.25
+    noises: Count = 4
+
+
 class NextFeature(Section):
     """A drafter's loss (EAGLE; LANTERN, arXiv 2410.03355): smooth L1 between its features and the teacher's,
     and `cross_entropy` times that of its codes under the teacher's law.
@@ -164,9 +193,10 @@ class Classification(Section):
     smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
 
-OfCodes = NextScale | NextToken | NextNeighbour
+OfPictures = Reconstruction | KLReconstruction
+OfCodes = NextScale | NextToken | NextNeighbour | Masked
 OfTeacher = NextFeature
-Objective = Annotated[Reconstruction | OfCodes | OfTeacher | Classification, Field(discriminator="kind")]
+Objective = Annotated[OfPictures | OfCodes | OfTeacher | Classification, Field(discriminator="kind")]
 
 
 class Optimizer(Section):

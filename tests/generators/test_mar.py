@@ -27,7 +27,7 @@ def network() -> MAR:
 
 
 def tokens(seed: int = 0) -> Tensor:
-    shape = (3, tiny.MASKED.codes, tiny.MASKED.channels)
+    shape = (3, tiny.MASKED.codes, tiny.MASKED.token_width)
     return torch.randn(shape, generator=torch.manual_seed(seed)).double()
 
 
@@ -41,7 +41,7 @@ def places(known: int = 5) -> tuple[Tensor, Tensor]:
 def test_tokens_at_unknown_places_are_not_looked_at(network: MAR) -> None:
     masked_Bm, known_Bn = places()
     cond = network.condition(Given(LABELS), null=False)
-    other = tokens().scatter(1, masked_Bm[..., None].expand(-1, -1, tiny.MASKED.channels), 7.0)
+    other = tokens().scatter(1, masked_Bm[..., None].expand(-1, -1, tiny.MASKED.token_width), 7.0)
     assert network(tokens(), known_Bn, cond).equal(network(other, known_Bn, cond))
     assert not torch.allclose(network(tokens(), known_Bn, cond), network(tokens(1), known_Bn, cond))
 
@@ -107,7 +107,7 @@ def test_a_fresh_network_predicts_no_noise_and_an_even_share_of_the_variance() -
     generator = torch.manual_seed(1)
     order_BL = torch.rand(3, tiny.MASKED.codes, generator=generator).argsort(-1)
     t_kBm = torch.randint(1000, (16, 3, 12), generator=generator)
-    noise_kBmC = torch.randn(16, 3, 12, tiny.MASKED.channels, generator=generator)
+    noise_kBmC = torch.randn(16, 3, 12, tiny.MASKED.token_width, generator=generator)
     with torch.no_grad():
         parts = token_losses(fresh, loss, tokens().float(), Given(LABELS), order_BL, t_kBm, noise_kBmC)
     assert parts.mse_N.shape == (16 * 3 * 12,)
@@ -119,7 +119,7 @@ def test_known_tokens_have_no_loss_and_get_gradients_through_attention_alone(net
     order_BL = torch.arange(tiny.MASKED.codes).expand(3, -1)
     tokens_BLC = tokens().requires_grad_()
     t_kBm = torch.full((1, 3, 9), 500)
-    noise_kBmC = torch.zeros(1, 3, 9, tiny.MASKED.channels)
+    noise_kBmC = torch.zeros(1, 3, 9, tiny.MASKED.token_width)
     parts = token_losses(network, loss, tokens_BLC, Given(LABELS), order_BL, t_kBm, noise_kBmC)
     assert parts.mse_N.shape == (27,)
     (gradient,) = torch.autograd.grad(parts.mse_N.sum(), tokens_BLC)

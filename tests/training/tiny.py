@@ -101,6 +101,44 @@ NAR: dict[str, Any] = {
     "network": {**LLAMAGEN["network"], "kind": "nar"},
     "objective": {"kind": "next_neighbour", "label_drop": 0.25},
 }
+KL: dict[str, Any] = {
+    **VQ,
+    "run": {**VQ["run"], "name": "tiny-kl"},
+    "network": {
+        "kind": "kl",
+        "channels": 1,
+        "width": 8,
+        "width_mult": [1, 1, 1, 1],
+        "res_blocks": 1,
+        "code_width": 4,
+        "pixels": 32,
+        "scale": 1.0,
+        "groups": 4,
+    },
+    "objective": {"kind": "kl_reconstruction", "l1": 0.5, "kl": 1e-3},
+}
+MAR: dict[str, Any] = {
+    **VAR,
+    "run": {**VAR["run"], "name": "tiny-mar"},
+    "network": {
+        "kind": "mar",
+        "classes": 10,
+        "depth": 1,
+        "width": 32,
+        "heads": 2,
+        "decoder_depth": 2,
+        "decoder_width": 24,
+        "decoder_heads": 2,
+        "head_depth": 1,
+        "head_width": 16,
+        "side": 4,
+        "code_width": 4,
+        "buffer": 2,
+    },
+    "tokenizer": {"release": "tiny-kl"},
+    "objective": {"kind": "masked", "label_drop": 0.25},
+    "sampling": {"guidance": {"cfg": 2.0}, "steps": 3, "head": {"steps": {"kind": "fixed", "steps": 3}}},
+}
 CLASSIFIER: dict[str, Any] = {
     **COMMON,
     "run": {"name": "tiny-features", "seed": 3, "steps": 8, "batch": 4},

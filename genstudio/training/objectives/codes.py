@@ -78,18 +78,22 @@ class CodesObjective(Objective):
 
     @torch.no_grad()
     def picture(self, network: nn.Module) -> Tensor:
-        """Sampled pictures, spread over the classes, the same seeds every time."""
-        generator = cast(Generator, network)
-        seed_B = torch.arange(SHOWN, device=self.device)
+        return sampled(cast(Generator, network), self.tokenizer, self.sampling, self.device)
 
-        def cache(rows: int, capacity: int, look: int) -> FullCache:
-            return FullCache(generator.config.cache_spec(rows, capacity, "float32", look), self.device)
 
-        given = Given(seed_B * self.classes // SHOWN)
-        walk = walk_of(generator, self.tokenizer)
-        *_, done = run(walk, Job(given, seed_B, self.sampling, KeyedDraws(), cache))
-        assert isinstance(done, Done)
-        return self.tokenizer.decode(self.tokenizer.latents(done.codes))
+@torch.no_grad()
+def sampled(generator: Generator, tokenizer: ConvTokenizer, recipe: Recipe, device: torch.device) -> Tensor:
+    """Pictures [n,C,H,W], spread over the classes, the same seeds every time."""
+    seed_B = torch.arange(SHOWN, device=device)
+
+    def cache(rows: int, capacity: int, look: int) -> FullCache:
+        return FullCache(generator.config.cache_spec(rows, capacity, "float32", look), device)
+
+    given = Given(seed_B * generator.config.classes // SHOWN)
+    walk = walk_of(generator, tokenizer)
+    *_, done = run(walk, Job(given, seed_B, recipe, KeyedDraws(), cache))
+    assert isinstance(done, Done)
+    return tokenizer.decode(tokenizer.latents(done.codes))
 
 
 def cross_entropy(logits_BLV: Tensor, ids_BL: Tensor) -> Tensor:

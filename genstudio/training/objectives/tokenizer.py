@@ -1,33 +1,31 @@
 """Training a vector-quantising tokenizer: reconstruction, codebook, and optional perceptual and patch losses.
 
-VAR and LlamaGen train with VQGAN's compound loss (arXiv 2012.09841); VAR never released this part. Codes that
-nothing chooses are restarted at vectors of the batch, which also fills the codebook after the first step: a
-codebook that starts at random is not near any latent.
+Codes that nothing chooses are restarted at vectors of the batch, which also fills the codebook after the
+first step: a codebook that starts at random is not near any latent. VAR never released this part.
 Shapes: B pictures, C channels, H x W pixels, K scales, V codes, N vectors, D code width.
 """
 
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genstudio.data.pictures import Pictures, batches
+from genstudio.data.pictures import Pictures
 from genstudio.evaluation.classifier import Classifier
-from genstudio.processes import Processes
 from genstudio.samplers.draws import At, Use
 from genstudio.tokenizers.base import QuantisingTokenizer, Reconstruction
 from genstudio.training import recipe as recipes
-from genstudio.training.objectives.adversarial import Critic, adaptive_weight, critic_loss, fooling_loss
-from genstudio.training.objectives.base import Batch, Losses, Objective, Rewrite, mirrored, to_unit
+from genstudio.training.objectives.adversarial import Critic
+from genstudio.training.objectives.base import Batch, Rewrite
+from genstudio.training.objectives.pixels import PixelsObjective, Remade
 
 CODEBOOK = "quantize.codebook.weight"
-SHOWN, EVALUATED = 16, 256
 
 
-class TokenizerObjective(Objective):
-    """Weighted losses of `recipe.Reconstruction` on one set of pictures; `test` is for evaluation alone."""
+class TokenizerObjective(PixelsObjective):
+    """Losses of `recipe.Reconstruction`."""
 
+    network: QuantisingTokenizer
     undecayed = ("codebook",)
 
     def __init__(
@@ -41,47 +39,25 @@ class TokenizerObjective(Objective):
         critic: Critic | None = None,
         extractor: Classifier | None = None,
     ) -> None:
-        self.network, self.weights, self.flip, self.device = network, weights, flip, device
-        self.train, self.test, self.extractor = train, test, extractor
-        self.helpers = {} if critic is None else {"critic": critic}
-        self.critic = critic
-        self.examples = len(train)
-        self.reads = {"data": train.fingerprint}
+        super().__init__(network, weights, train, test, flip, device, critic, extractor)
+        self.weights = weights
         self.idle_V = torch.full((network.config.vocab,), weights.restart_after, device=device)
         self._residuals: list[tuple[Tensor, ...]] = []
-
-    @property
-    def meets(self) -> bool:
-        """The weight of the critic is that of all processes."""
-        return self.critic is not None
 
     def begin_step(self) -> None:
         self._residuals = []
 
-    def losses(self, batch: Batch) -> Losses:
-        x_BCHW = to_unit(self.train.pixels(batch.index_B), self.device)
-        if self.flip:
-            x_BCHW = mirrored(x_BCHW, batch.coin(Use.FLIP, 0.5))
+    def remade(self, x_BCHW: Tensor, batch: Batch) -> Remade:
+        del batch
         made: Reconstruction = self.network(x_BCHW)
         self._residuals.append(tuple(z_NC.detach() for z_NC in made.residuals))
-        y_BCHW = made.x_BCHW.float()
-        parts = {
-            "l1": F.l1_loss(y_BCHW, x_BCHW),
-            "l2": F.mse_loss(y_BCHW, x_BCHW),
-            "vq": made.vq_loss.float(),
-        }
-        if self.extractor is not None:
-            parts["perceptual"] = self._feature_distance(self.extractor, x_BCHW, y_BCHW)
-        weights = self.weights
-        pixels = weights.l1 * parts["l1"] + weights.l2 * parts["l2"]
-        if "perceptual" in parts:
-            pixels = pixels + weights.perceptual * parts["perceptual"]
-        parts["vq"] = made.vq_loss.float()
-        total = pixels + weights.vq * parts["vq"]
-        if self.critic is not None and batch.progress >= weights.adversarial_start:
-            total = total + self._adversarial(self.critic, x_BCHW, y_BCHW, pixels, parts, batch.processes)
+        vq = made.vq_loss.float()
         counts_KV = torch.stack([self._count(ids_Bn) for ids_Bn in made.codes.data])
-        return Losses(total, {"loss": total, **parts}, {"codes": counts_KV})
+        return Remade(made.x_BCHW, self.weights.vq * vq, {"vq": vq}, {"codes": counts_KV})
+
+    def redrawn(self, network: nn.Module, x_BCHW: Tensor) -> Tensor:
+        made: Reconstruction = network(x_BCHW)
+        return made.x_BCHW
 
     def after_step(self, batch: Batch, counts: Mapping[str, Tensor]) -> tuple[Rewrite, ...]:
         """Codes idle for `restart_after` steps move to vectors of the step, chosen by keyed draws."""
@@ -115,55 +91,5 @@ class TokenizerObjective(Objective):
     def restore(self, state: Mapping[str, Tensor]) -> None:
         self.idle_V.copy_(state["idle"])
 
-    def evaluate(self, network: nn.Module) -> dict[str, float]:
-        """Mean squared error and mean PSNR (dB, of values in [-1, 1]) of the test pictures."""
-        errors = [self._squared_error(network, index_n) for index_n in batches(self.test, EVALUATED)]
-        error_N = torch.cat(errors)
-        return {"test_l2": error_N.mean().item(), "test_psnr": (10 * torch.log10(4 / error_N)).mean().item()}
-
-    def picture(self, network: nn.Module) -> Tensor:
-        """Test pictures in the odd rows, what the tokenizer makes of them below each."""
-        x_BCHW = to_unit(self.test.pixels(range(min(SHOWN, len(self.test)))), self.device)
-        pairs = zip(torch.split(x_BCHW, 8), torch.split(_remade(network, x_BCHW), 8), strict=True)
-        return torch.cat([half for pair in pairs for half in pair])
-
     def _count(self, ids_Bn: Tensor) -> Tensor:
         return torch.bincount(ids_Bn.flatten(), minlength=len(self.idle_V))
-
-    def _feature_distance(self, extractor: Classifier, x_BCHW: Tensor, y_BCHW: Tensor) -> Tensor:
-        """LPIPS without learned weights (arXiv 1801.03924): squared distance of the channel-normalised maps,
-        mean over cells, summed over stages."""
-        with torch.no_grad():
-            real = [F.normalize(one_BDhw.float()) for one_BDhw in extractor.maps(x_BCHW)]
-        made = [F.normalize(one_BDhw.float()) for one_BDhw in extractor.maps(y_BCHW)]
-        distances = [(a - b).square().sum(dim=1).mean() for a, b in zip(real, made, strict=True)]
-        return torch.stack(distances).sum()
-
-    def _adversarial(
-        self,
-        critic: Critic,
-        x_BCHW: Tensor,
-        y_BCHW: Tensor,
-        pixels: Tensor,
-        parts: dict[str, Tensor],
-        processes: Processes,
-    ) -> Tensor:
-        """Both games at once: `fooling` reaches the tokenizer alone, `critic` the critic alone."""
-        fooling = fooling_loss(critic, y_BCHW)
-        last = self.network.get_parameter("decoder.conv_out.weight")
-        scale = pixels.new_ones(())
-        if self.weights.adaptive:
-            scale = adaptive_weight(pixels, fooling, last, processes)
-        parts["fooling"] = fooling
-        parts["critic"] = critic_loss(critic, x_BCHW, y_BCHW.detach())
-        return self.weights.adversarial * scale * fooling + parts["critic"]
-
-    @torch.no_grad()
-    def _squared_error(self, network: nn.Module, index_n: Tensor) -> Tensor:
-        x_BCHW = to_unit(self.test.pixels(index_n), self.device)
-        return (_remade(network, x_BCHW) - x_BCHW).square().flatten(1).mean(dim=1).clamp_min(1e-12)
-
-
-@torch.no_grad()
-def _remade(network: nn.Module, x_BCHW: Tensor) -> Tensor:
-    return network(x_BCHW).x_BCHW.clamp(-1, 1)
