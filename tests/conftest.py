@@ -47,7 +47,7 @@ def tiny_var(home: Path) -> str:
 
 @pytest.fixture
 def tiny_llamagen(home: Path) -> str:
-    """The name of a tiny next-token generator with random weights, beside its tokenizer and its draft.
+    """The name of a tiny next-token generator with random weights, beside its tokenizer, draft and drafter.
 
     Its codes are decided sharply enough that drafts are accepted, and loosely enough that they are refused.
     """
@@ -58,15 +58,17 @@ def tiny_llamagen(home: Path) -> str:
             tiny.release(config, name),
             tokenizer="tiny-grid-vq",
             recipe=recipe,
-            companions=Companions(draft="tiny-draft" if name == "tiny-llamagen" else None),
+            companions=Companions(draft="tiny-draft", drafter="tiny-drafter")
+            if name == "tiny-llamagen"
+            else Companions(),
         )
         network = _calm(registry.build(config, "cpu"))
         for value in network.parameters():
             value.data.mul_(2)
         weights.save_release(home / "models" / name, network, release)
-    tokenizer = tiny.release(tiny.GRID_VQ, "tiny-grid-vq")
-    network = _calm(registry.build(tokenizer.config, "cpu"))
-    weights.save_release(home / "models" / tokenizer.name, network, tokenizer)
+    for more in (tiny.release(tiny.GRID_VQ, "tiny-grid-vq"), tiny.release(tiny.DRAFTER, "tiny-drafter")):
+        network = _calm(registry.build(more.config, "cpu"))
+        weights.save_release(home / "models" / more.name, network, more)
     return "tiny-llamagen"
 
 

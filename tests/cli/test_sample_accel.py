@@ -52,7 +52,7 @@ def test_an_exact_accelerator_makes_the_same_files_and_says_how(tmp_path: Path) 
     assert drafting["passes"] == pytest.approx(sum(one["passes"] for one in each) / 6)  # type: ignore[index]
 
 
-@pytest.mark.parametrize("accel", ["jacobi", "sjd:window=5", "spectr:k=2,length=3"])
+@pytest.mark.parametrize("accel", ["jacobi", "sjd:window=5", "spectr:k=2,length=3", "lantern:k=4"])
 def test_a_file_makes_its_picture_again(tmp_path: Path, accel: str) -> None:
     first = files(made(MODEL, "-c", 3, "-n", 2, "--seed", 9, "--accel", accel, "-o", tmp_path))[1]
     spec = read_spec(first)
@@ -187,7 +187,6 @@ def test_so_is_one_whose_codes_or_classes_mean_something_else(home: Path) -> Non
         (["spectr:k=99"], "k = '99' cannot be"),
         (["spectr:draft=nobody"], "There is no model 'nobody'"),
         (["spectr:draft=tiny-grid-vq"], "its draft tiny-grid-vq is a vq, not a llamagen"),
-        (["lantern"], "it names no drafter: give drafter=NAME"),
         (["lantern:drafter=tiny-draft"], "tiny-draft is a llamagen, not a drafter"),
         (["lantern:lambda=5,delta=0.2"], "delta and lambda are two bounds"),
         (["lantern:lambda=1"], "lambda = '1' cannot be"),
@@ -229,13 +228,39 @@ def test_a_dry_run_says_what_would_be_used(home: Path) -> None:
 
 def test_the_table_of_accelerators() -> None:
     lines = genstudio("models", "--accel").out.splitlines()
-    assert lines[0].split() == ["MODEL", "JACOBI", "SJD", "SPECTR", "LANTERN"] or "jacobi" in lines[0]
+    assert lines[0].split() == ["MODEL", "jacobi", "sjd", "spectr", "lantern"]
     row = next(line for line in lines if line.startswith("tiny-llamagen "))
-    assert row.split() == [MODEL, "exact", "same-distribution", "same-distribution"]
+    assert row.split() == [MODEL, "exact", "same-distribution", "same-distribution", "lossy"]
     data = genstudio("models", "--accel", "--json").data["accelerators"]
     spectr = next(one for one in data if one["name"] == "spectr")
     assert spectr["models"]["llamagen-3b-384"]["exactness"] == "same-distribution"
     assert "names no draft" in spectr["models"]["llamagen-b-384"]["refusal"]
+    lantern = next(one for one in data if one["name"] == "lantern")
+    assert lantern["models"]["llamagen-t2i-xl-256"]["exactness"] == "lossy"
+    assert "names no drafter" in lantern["models"]["llamagen-b-384"]["refusal"]
+
+
+def test_a_drafter_of_other_features_is_refused(home: Path) -> None:
+    for number, (changed, said) in enumerate(
+        [
+            ({"width": 16, "heads": 2}, "has 16 numbers in a feature, the model 32"),
+            ({"vocab": 64}, "has 64 codes in its vocabulary, the model 32"),
+            ({"side": 8}, "has 8 codes in a row, the model 4"),
+            ({"condition_slots": 5}, "has 5 slots of a condition, the model 1"),
+        ]
+    ):
+        release = tiny.release(replace(tiny.DRAFTER, **changed), f"drafter-{number}")  # type: ignore[arg-type]
+        weights.save_release(home / "models" / release.name, tiny.network(release.config), release)
+        ran = genstudio("sample", MODEL, "--accel", f"lantern:drafter={release.name}")
+        assert ran.code == Exit.USAGE and f"its drafter {release.name} {said}" in ran.err
+
+
+def test_neighbours_are_stored_once_for_all_runs(tmp_path: Path, home: Path) -> None:
+    made(MODEL, "-c", 3, "-n", 1, "--accel", "lantern:k=4", "-o", tmp_path)
+    (table,) = (home / "neighbours").iterdir()
+    written = table.stat().st_mtime_ns
+    made(MODEL, "-c", 4, "-n", 1, "--accel", "lantern:k=4", "-o", tmp_path)
+    assert table.stat().st_mtime_ns == written
 
 
 def test_python_makes_the_picture_of_the_command_line(tmp_path: Path) -> None:

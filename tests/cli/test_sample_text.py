@@ -147,6 +147,16 @@ def test_a_replay_finds_features_that_moved_and_refuses_others(features: Path, t
     assert "already says the prompt" in genstudio("sample", "--from", plain, "-p", "y").err
 
 
+def test_an_exact_accelerator_makes_the_same_pictures_of_prompts(features: Path, tmp_path: Path) -> None:
+    words = (MODEL, "--features", features, "-n", 2, "--negative", "x")
+    plain = made(*words, "-o", tmp_path / "a")
+    fast = made(*words, "--accel", "jacobi:window=6", "-o", tmp_path / "b")
+    for one, other in zip(plain, fast, strict=True):
+        assert one.name == other.name and np.array_equal(pixels(one), pixels(other))
+    assert read_spec(fast[0])["exactness"] == "exact" and read_spec(fast[0])["drafting"]["codes_per_pass"] > 1
+    assert np.array_equal(pixels(fast[0]), pixels(made("--from", fast[0], "-o", tmp_path / "c")[0]))
+
+
 def test_words_that_are_not_read_are_told(tmp_path: Path) -> None:
     ran = genstudio("sample", MODEL, "-p", "Red bird 鳥", "-o", tmp_path)
     assert ran.code == Exit.OK and "'Red bird 鳥' is read without: 鳥" in ran.err

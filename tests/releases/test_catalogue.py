@@ -1,5 +1,6 @@
 """Names lead to releases: official values, bundled and cached folders, any folder by its path."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +15,8 @@ from genstudio.errors import Exit, GenstudioError
 from genstudio.files import write_text
 from genstudio.releases import catalogue
 from genstudio.releases.pairing import tokenizer_of
-from genstudio.releases.release import Release, TokenizerConfig, from_json, to_json
+from genstudio.releases.release import Companions, Release, TokenizerConfig, from_json, to_json
+from genstudio.samplers.speculate.settings import Lantern, SpecTr
 from tests.releases import tiny
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -116,3 +118,26 @@ def test_listing_needs_no_torch() -> None:
     code = "import sys, genstudio.releases.catalogue as c; c.every(); print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("release", catalogue.OFFICIAL.values(), ids=lambda one: one.name)
+def test_companions_fit(release: Release) -> None:
+    if release.companions.draft:
+        assert SpecTr().refusal(release, ()) is None
+    if release.companions.drafter:
+        assert Lantern(k=0).refusal(release, ()) is None
+
+
+def test_a_companion_beside_a_folder_is_found_from_anywhere(tmp_path: Path) -> None:
+    _folder(tmp_path / "small", tiny.release(tiny.SEQUENCE, "small"))
+    large = replace(
+        tiny.release(tiny.SEQUENCE, "large"), companions=Companions(draft="../small", drafter="x")
+    )
+    read = catalogue.find(str(_folder(tmp_path / "large", large)))
+    assert read.companions == Companions(draft=str(tmp_path / "small"), drafter="x")
+
+
+def test_a_release_of_before_there_were_companions_is_read() -> None:
+    data = json.loads(to_json(tiny.release(tiny.SEQUENCE)))
+    del data["companions"]
+    assert from_json(json.dumps(data)).companions == Companions()

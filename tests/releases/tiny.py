@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from genstudio import registry
+from genstudio.configs.drafter import DrafterConfig
 from genstudio.configs.kl import KLConfig
 from genstudio.configs.llamagen import Caption, LlamaGenConfig
 from genstudio.configs.mar import MARConfig
@@ -70,6 +71,7 @@ MASKED = MARConfig(
     code_width=4,
     buffer=3,
 )
+DRAFTER = DrafterConfig(width=32, heads=4, hidden=48, vocab=32, side=4, condition_slots=1)
 NEIGHBOUR = NARConfig(depth=2, width=32, heads=4, hidden=48, vocab=32, side=4, classes=10)
 NEIGHBOUR_CAPTIONED = replace(NEIGHBOUR, classes=0, caption=Caption(slots=5, width=12))
 

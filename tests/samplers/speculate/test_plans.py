@@ -13,7 +13,8 @@ from genstudio.samplers.accelerators import choose_accelerators, promise
 from genstudio.samplers.recipe import Recipe, Temperature, TopK, TopP
 from genstudio.studio import Studio
 
-SAME = ["sjd", "sjd:window=4,init=random", "spectr", "spectr:k=1,length=2"]
+SAME = ["sjd", "sjd:window=4,init=random", "spectr", "spectr:k=1,length=2", "lantern:k=0"]
+LOSSY = ["lantern", "lantern:tree=static,k=3,lambda=4", "lantern:k=2,delta=0.2,residual=official"]
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_it_does_so_by_any_recipe(studio: Studio, changed: dict[str, float]) -> 
     assert all(one.equal(other) for one, other in zip(plain, fast, strict=True))
 
 
-@pytest.mark.parametrize("accel", SAME)
+@pytest.mark.parametrize("accel", SAME + LOSSY)
 def test_others_make_other_pictures_that_do_not_depend_on_their_neighbours(
     studio: Studio, accel: str
 ) -> None:
@@ -57,7 +58,7 @@ RECIPES = [
 ]
 
 
-@pytest.mark.parametrize("accel", ["jacobi", *SAME, "sjd:residual=official"])
+@pytest.mark.parametrize("accel", ["jacobi", *SAME, *LOSSY, "sjd:residual=official"])
 def test_the_label_is_that_of_the_judge(studio: Studio, accel: str) -> None:
     for recipe in RECIPES:
         chosen = choose_accelerators(studio.release, [accel])
