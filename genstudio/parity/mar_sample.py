@@ -139,9 +139,11 @@ def _used(noise: Tensor, rows: list[int], steps: list[int]) -> Tensor:
 
 
 def _annealed(settings: dict[str, Any]) -> Denoising:
-    steps = Annealed(
-        settings["diff_upper_steps"], settings["diff_lower_steps"], settings["diff_annealing_strategy"]
-    )
+    """The sampler "default" is MAR's own, with the upper count throughout."""
+    upper, lower = settings["diff_upper_steps"], settings["diff_lower_steps"]
+    if settings["diff_sampler"] == "default":
+        return Denoising(steps=Fixed(upper), temperature=settings["temperature"])
+    steps = Annealed(upper, lower, settings["diff_annealing_strategy"])
     chain = DDIM(DDIM_CLIP) if settings["diff_sampler"] == "DDIM" else DDPM(DISA_CLIP)
     return Denoising(steps=steps, chain=chain, temperature=settings["temperature"])
 
