@@ -5,7 +5,13 @@ import os
 from typing import Literal
 
 Kernels = Literal["torch", "triton"]
-TWINS = ("keyed_bits", "modulate", "nearest_code", "relaxed_mass")  # custom ops genstudio::NAME
+TWINS = (
+    "decode_attention",
+    "keyed_bits",
+    "modulate",
+    "nearest_code",
+    "relaxed_mass",
+)  # custom ops genstudio::NAME
 
 
 def chosen(device: str, forced: Kernels | None = None) -> Kernels:

@@ -3,7 +3,8 @@
 python scripts/bench_kernels.py > kernels.json
 
 Shapes are those of VAR-d16 and VAR-d30 at batch 1 and 64, of a tokenizer that encodes pictures of 256 px, and
-of LANTERN's k = 1000 on the 16,384 codes of LlamaGen. Errors are the largest differences of the twins;
+of LANTERN's k = 1000 on the 16,384 codes of LlamaGen, and of LlamaGen-L decoding windows of drafts behind
+anything up to all of its codes at 384 px. Errors are the largest differences of the twins;
 nearest codes may differ where two are nearly as close.
 """
 
@@ -71,6 +72,9 @@ def _kernels() -> Iterator[Kernel]:
         yield _keyed_bits(rows, 4096)
     for laws in (1, 57):
         yield _relaxed_mass(laws, 16384, 1000)
+    for dtype in (torch.bfloat16, torch.float32):
+        for rows, fed in ((2, 1), (2, 16), (32, 16)):
+            yield _decode_attention(rows, 16, fed, 576, 64, dtype)
 
 
 def _modulate(rows: int, slots: int, width: int, dtype: Any) -> Kernel:
@@ -145,6 +149,31 @@ def _relaxed_mass(laws: int, codes: int, nearest: int) -> Kernel:
         (p_RV, row_N, id_N, nearest_Vk, 1.0),
         bytes=laws * nearest * (p_RV.element_size() + nearest_Vk.element_size()),
         flops=laws * nearest,
+    )
+
+
+def _decode_attention(rows: int, heads: int, fed: int, past: int, width: int, dtype: Any) -> Kernel:
+    """Lengths are spread evenly; bytes are those of what the rows see."""
+    import torch
+    from genstudio_kernels.decode_attention import decode_attention_torch
+    from genstudio_kernels.decode_attention_triton import decode_attention_triton
+
+    given = {"device": "cuda", "dtype": dtype}
+    q_RHnD = torch.randn(rows, heads, fed, width, **given)
+    k_RHmD, v_RHmD = torch.randn(2, rows, heads, past + fed, width, **given)
+    length_R = torch.linspace(past // 2, past, rows, device="cuda").long()
+    open_Rp = torch.arange(past, device="cuda") < length_R[:, None]
+    among_1nn = torch.ones(1, fed, fed, dtype=torch.bool, device="cuda").tril()
+    entries = int(length_R.sum()) + rows * fed
+    return Kernel(
+        "decode_attention",
+        f"{rows} x {heads} x {fed}, {past} past, {width}",
+        str(dtype).removeprefix("torch."),
+        decode_attention_torch,
+        decode_attention_triton,
+        (q_RHnD, k_RHmD, v_RHmD, length_R, open_Rp, among_1nn, width**-0.5),
+        bytes=2 * (q_RHnD.nbytes + entries * heads * width * q_RHnD.element_size()),
+        flops=4 * entries * heads * width * fed,
     )
 
 

@@ -19,11 +19,13 @@ def full_caches(network: nn.Module) -> CacheMaker:
 
 
 def ragged_caches(network: nn.Module) -> CacheMaker:
-    """`(rows, capacity, look)` to a cache whose rows may differ in length; looks are part of the capacity."""
+    """`(rows, capacity, look)` to a cache whose rows may differ in length; looks are part of the
+    capacity. On a GPU, where attention skips what lies past a row's length, shapes are fixed and no length is
+    waited for."""
     weight, config = next(network.parameters()), _config(network)
     dtype = str(weight.dtype).removeprefix("torch.")
     return lambda rows, capacity, look: RaggedCache(
-        config.cache_spec(rows, capacity + look, dtype), weight.device
+        config.cache_spec(rows, capacity + look, dtype), weight.device, fixed=weight.is_cuda
     )
 
 

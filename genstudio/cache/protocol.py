@@ -16,12 +16,14 @@ from genstudio.samplers.values import Feed
 class KV(NamedTuple):
     """Keys and values to attend to: committed entries first, then the pending ones of this call.
 
-    `committed_open_Rm` is None when every committed entry is visible, else True where it is (ragged rows).
+    `committed_open_Rm` is None when every committed entry is visible, else True where it is. Rows that
+    differ in length say it as `length_R`: nothing from there on is visible.
     """
 
     k_RHmD: Tensor
     v_RHmD: Tensor
     committed_open_Rm: Tensor | None = None
+    length_R: Tensor | None = None
 
 
 class Query(NamedTuple):

@@ -52,7 +52,7 @@ class RaggedCache:
         self._pending[layer] = count
         self._pending_open_Rn = feed.open_Rn
         k_RHmD, v_RHmD = self._kv_2YRHCD[:, layer, :, :, :stop]
-        return KV(k_RHmD, v_RHmD, self._open_RC[:, :start])
+        return KV(k_RHmD, v_RHmD, self._open_RC[:, :start], self.length_R)
 
     def commit(self, keep: int | Tensor) -> None:
         """Keep a count for all rows, a count per row [R], or pending indices [R, d] with -1 behind the last.

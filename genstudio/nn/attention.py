@@ -7,17 +7,24 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from genstudio_kernels.decode_attention import decode_attention
+from genstudio_kernels.select import Kernels
 from torch import Tensor
 
 from genstudio.cache.protocol import KV, Cache, Query
-from genstudio.nn.masks import lower
+from genstudio.nn.masks import among, lower
 from genstudio.samplers.values import Causal, Feed
 
 
-def attend(q_RHnD: Tensor, kv: KV, feed: Feed, scale: float) -> Tensor:
-    """softmax(scale q k^T) v over the committed entries and the fed slots that `feed` lets each slot see."""
+def attend(q_RHnD: Tensor, kv: KV, feed: Feed, scale: float, kernels: Kernels = "torch") -> Tensor:
+    """softmax(scale q k^T) v over the committed entries and the fed slots that `feed` lets each slot see.
+
+    `kernels` is the twin for rows of different lengths."""
     fed, seen = q_RHnD.shape[2], kv.k_RHmD.shape[2]
     k_RHmD, v_RHmD = kv.k_RHmD.to(q_RHnD.dtype), kv.v_RHmD.to(q_RHnD.dtype)
+    if kv.length_R is not None and kv.committed_open_Rm is not None:
+        lengths, fed_Rnn = (kv.length_R, kv.committed_open_Rm), among(feed, fed)
+        return decode_attention(q_RHnD, k_RHmD, v_RHmD, *lengths, fed_Rnn, scale, kernels)
     plain = feed.open_Rn is None and kv.committed_open_Rm is None
     if plain and seen == fed and isinstance(feed.mask, Causal):
         return fused(q_RHnD, k_RHmD, v_RHmD, scale, causal=True)

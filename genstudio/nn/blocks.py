@@ -18,6 +18,7 @@ from genstudio.nn.linear import Linear
 from genstudio.nn.mlp import MLP, SwiGLU
 from genstudio.nn.norms import RMSNorm
 from genstudio.nn.rope import rotate
+from genstudio.nn.twins import Twin
 from genstudio.samplers.values import Feed
 
 
@@ -39,7 +40,7 @@ class LlamaBlock(nn.Module):
         return x_RnC + self.mlp(self.norm2(x_RnC))
 
 
-class LlamaAttention(nn.Module):
+class LlamaAttention(Twin):
     """Self-attention with scale 1/sqrt(D); the rows of `qkv` are queries, keys, values."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -57,7 +58,7 @@ class LlamaAttention(nn.Module):
         raw_tRHnD, v_RHnD = qkv_tRHnD[:2], qkv_tRHnD[2]
         q_RHnD, k_RHnD = raw_tRHnD if turns_RnP is None else rotate(raw_tRHnD, turns_RnP)
         kv = remember(cache, layer, k_RHnD, v_RHnD, feed, Query(raw_tRHnD[0], q_RHnD))
-        y_RHnD = attend(q_RHnD, kv, feed, self.scale)
+        y_RHnD = attend(q_RHnD, kv, feed, self.scale, self.kernels)
         return self.proj(y_RHnD.transpose(1, 2).flatten(2))
 
 

@@ -21,18 +21,23 @@ def lower(feed: Feed, fed: int, committed: int, committed_open_Rm: Tensor | None
         return (
             None if committed_open_Rm is None else F.pad(committed_open_Rm, (0, 1), value=True)[:, None, None]
         )
-    device = feed.at_Rn.device
-    among_Rnn = fed_mask(feed.mask, fed, device)
-    if feed.open_Rn is not None:
-        own_nn = torch.eye(fed, dtype=torch.bool, device=device)
-        among_Rnn = (among_Rnn & feed.open_Rn[:, None, :]) | own_nn
+    among_Rnn = among(feed, fed)
     if committed_open_Rm is None:
-        past_Rm = torch.ones(1, committed, dtype=torch.bool, device=device)
+        past_Rm = torch.ones(1, committed, dtype=torch.bool, device=among_Rnn.device)
     else:
         past_Rm = committed_open_Rm
     rows = max(among_Rnn.shape[0], past_Rm.shape[0])
     past_Rnm = past_Rm[:, None, :].expand(rows, fed, past_Rm.shape[-1])
     return torch.cat([past_Rnm, among_Rnn.expand(rows, fed, fed)], dim=-1)[:, None]
+
+
+def among(feed: Feed, fed: int) -> Tensor:
+    """What the fed slots see of each other, padding included: [1,n,n] or [R,n,n]."""
+    among_Rnn = fed_mask(feed.mask, fed, feed.at_Rn.device)
+    if feed.open_Rn is None:
+        return among_Rnn
+    own_nn = torch.eye(fed, dtype=torch.bool, device=among_Rnn.device)
+    return (among_Rnn & feed.open_Rn[:, None, :]) | own_nn
 
 
 def fed_mask(mask: Mask, fed: int, device: torch.device) -> Tensor:

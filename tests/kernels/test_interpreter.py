@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the twins run compiled here")
 def test_the_twins_agree_under_the_interpreter() -> None:
     pytest.importorskip("triton")
-    names = ("nearest_code", "modulate", "relaxed_mass", "twins_in_networks")
+    names = ("decode_attention", "nearest_code", "modulate", "relaxed_mass", "twins_in_networks")
     files = [HERE / f"test_{name}.py" for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-rs", *files],

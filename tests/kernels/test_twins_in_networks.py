@@ -3,9 +3,11 @@
 import torch
 from genstudio_kernels.select import Kernels
 
+from genstudio.cache.makers import ragged_caches
+from genstudio.generators.llamagen import LlamaGen
 from genstudio.generators.var import VAR, teacher_forced
 from genstudio.nn.twins import Twin, use_kernels
-from genstudio.samplers.values import Given
+from genstudio.samplers.values import Causal, Feed, Given, Tree
 from genstudio.studio import Studio
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from tests.releases import tiny
@@ -25,6 +27,32 @@ def test_the_transformer_says_the_same(twin_device: str) -> None:
     plain = teacher_forced(var, feeds, given)
     use_kernels(var, "triton")
     torch.testing.assert_close(teacher_forced(var, feeds, given), plain, atol=1e-5, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_drafts_behind_rows_of_different_lengths_are_seen_the_same(twin_device: str) -> None:
+    llama = tiny.network(tiny.CAPTIONED).to(twin_device)
+    assert isinstance(llama, LlamaGen)
+    plain = _drafts(llama)
+    use_kernels(llama, "triton")
+    torch.testing.assert_close(_drafts(llama), plain, atol=1e-5, rtol=1e-4)
+
+
+def _drafts(llama: LlamaGen) -> torch.Tensor:
+    """Logits of a tree of drafts behind a padded caption and one or three codes of it."""
+    caption, device = tiny.CAPTIONED.caption, next(llama.parameters()).device
+    assert caption is not None
+    text = torch.randn(2, caption.slots, caption.width, generator=torch.manual_seed(0)).to(device)
+    open_BT = torch.arange(caption.slots, device=device) < torch.tensor([[caption.slots], [1]], device=device)
+    cond = llama.condition(Given(text=text, open_BT=open_BT), null=False)
+    cache = ragged_caches(llama)(2, llama.order.slots, 4)
+    x_BnC = torch.cat([cond.start_RTD, llama.embed(torch.tensor([[1, 2, 3], [4, 5, 6]], device=device))], 1)
+    at_1n = torch.arange(x_BnC.shape[1], device=device)[None]
+    llama(x_BnC, Feed(at_1n, Causal(), cond.open_through(x_BnC.shape[1])), cond, cache)
+    cache.commit(torch.tensor([caption.slots + 3, caption.slots + 1], device=device))
+    at_B4 = caption.slots + torch.tensor([[3, 4, 4, 5], [1, 2, 2, 3]], device=device)
+    drafts = llama.embed(torch.tensor([[7, 8, 9, 1], [2, 3, 4, 5]], device=device))
+    return llama.logits(llama(drafts, Feed(at_B4, Tree((-1, 0, 0, 2))), cond, cache), cond)
 
 
 @torch.no_grad()
