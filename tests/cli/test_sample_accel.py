@@ -15,6 +15,7 @@ from genstudio.media.png import read_spec
 from genstudio.releases import catalogue, weights
 from genstudio.releases.release import Companions, Release
 from genstudio.samplers.accelerators import choose_accelerators
+from tests import documents
 from tests.releases import tiny
 from tests.support import genstudio
 
@@ -315,6 +316,14 @@ def test_memory_counts_drafts(home: Path) -> None:
     assert ran.code == Exit.MEMORY
 
 
+@pytest.fixture
+def _rated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine can do is measured elsewhere."""
+    for rate in ("matrix_rate", "copy_rate"):
+        monkeypatch.setattr(f"genstudio.measure.bench.{rate}", lambda *_: 1e9)
+
+
+@pytest.mark.usefixtures("_rated")
 def test_a_benchmark_measures_every_accelerator_beside_plain_decoding() -> None:
     words = ["bench", MODEL, "--batch", 2, "-n", 1, "--accel", "jacobi:window=4", "--accel", "spectr:k=2"]
     found = genstudio(*words, "--json")
@@ -346,3 +355,25 @@ def test_a_comparison_puts_accelerators_beside_the_plain_recipe(tmp_path: Path, 
     assert [plain["label"], jacobi["label"], spectr["label"]] == ["baseline", "exact", "same-distribution"]
     assert plain["digest"] == jacobi["digest"] != spectr["digest"]
     assert [plain["setting"], jacobi["setting"]] == ["accel none", f"accel {NAMED}"]
+
+
+@pytest.mark.usefixtures("_rated")
+def test_commands_of_the_page_about_accelerators_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, judge: str
+) -> None:
+    names = {"llamagen-fashion-draft": "tiny-draft", "llamagen-fashion": MODEL}
+    stats = tmp_path / "real.safetensors"
+    made(MODEL, "-n", 6, "--no-grid", "-o", tmp_path / "real")
+    real = tmp_path / "real" / MODEL
+    assert genstudio("eval-fid", real, "--extractor", judge, "--save-stats", stats, "-q").code == Exit.OK
+
+    def here(words: documents.Words) -> documents.Words:
+        for name, tiny_name in names.items():
+            words = [word.replace(name, tiny_name) for word in words]
+        words = ["1,2" if word == "bag,dress" else word for word in words]
+        scored = words[0] in ("eval-fid", "compare")
+        return [*words, "--extractor", judge, "--reference", str(stats)] if scored else words
+
+    monkeypatch.chdir(tmp_path)
+    documents.run(documents.DOCS / "docs" / "accelerators.md", here)
+    assert (tmp_path / "drafts.png").is_file()
