@@ -38,6 +38,7 @@ from genstudio.samplers.accelerators import Accelerator, choose_accelerators
 from genstudio.samplers.draws import VERSION as DRAWS_VERSION
 from genstudio.samplers.draws import KeyedDraws
 from genstudio.samplers.plan import Plan
+from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.speculate.account import Account, Book
 from genstudio.samplers.values import Codes, Given
 from genstudio.samplers.walk import Done, Job, Step, run
@@ -224,7 +225,7 @@ class Studio:
             tokenizer=self.tokenizer,
             recipe=request.recipe,
             cache=full_caches(self.generator),
-            walk=walk_of(self.generator, self.tokenizer),
+            walk=walk_of(self.generator, self.tokenizer, self._teacher(request.recipe)),
             companion=lambda name: self._companion(name).network,
         )
         return plain.accelerated(request.accelerators)
@@ -293,6 +294,18 @@ class Studio:
         if edit not in self.canvases:
             self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
         return self.canvases[edit]
+
+    def _teacher(self, recipe: Recipe) -> Generator | None:
+        """The teacher of a student, where it takes a part in the steps. Raises GenstudioError for a student
+        that names none."""
+        if recipe.few is None or recipe.few.start is None:
+            return None
+        if self.release.distilled is None:
+            raise GenstudioError(
+                f"{self.release.name} names no teacher that could take a part in its steps.",
+                "Give --steps 1 or 2.",
+            )
+        return cast(Generator, self._companion(self.release.distilled.teacher).network)
 
     def _companion(self, name: str) -> Companion:
         """Loaded once, however many batches it helps with."""

@@ -4,7 +4,7 @@ Errors are raised; `main` prints them.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -30,9 +30,16 @@ from genstudio.cli.training import (
 from genstudio.errors import GenstudioError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from genstudio.training.recipe import TrainingRecipe
     from genstudio.training.standing import Standing
 
-distill = typer.Typer(help="Learn from a model: drafters that speed it up.", rich_markup_mode=None)
+    Fill = Callable[[str | None, str | None, Iterable[tuple[str, Any]]], TrainingRecipe]
+
+distill = typer.Typer(
+    help="Learn from a model: drafters that speed it up, students of one step.", rich_markup_mode=None
+)
 
 Teacher = Annotated[
     str | None,
@@ -52,6 +59,9 @@ Resume = Annotated[
 Lessons = Annotated[
     str | None,
     typer.Option("--data", help="teacher:N for N of its own samples, or pictures: fashion, emoji, a folder."),
+]
+Pairs = Annotated[
+    str | None, typer.Option("--data", help="teacher:N for N pairs of noise and codes by the teacher.")
 ]
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
@@ -86,29 +96,50 @@ def drafter(
 
     The same command goes on where a run stopped. The folder is a model: --accel lantern:drafter=FOLDER.
     """
-    flags = {
-        "data.source": data,
-        "run.steps": steps,
-        "run.batch": batch,
-        "optimizer.lr": lr,
-        "run.seed": seed,
-        "run.init": init,
-        "run.precision": dtype,
-    }
-    if resume is None:
-        from genstudio.distillation.filled import drafter_recipe
+    from genstudio.distillation.filled import drafter_recipe
 
-        recipe = drafter_recipe(config, teacher, overrides(flags, settings))
-    else:
-        from genstudio.training.standing import recipe_of
+    flags = _flags(data, steps, batch, lr, seed, init, dtype)
+    asked = Asked(config, teacher, flags, settings)
+    _distil(drafter_recipe, asked, resume, Ways(output, device, tensorboard, dry_run, json_, quiet))
 
-        if output or settings or teacher or config or any(value is not None for value in flags.values()):
-            raise GenstudioError(
-                "--resume goes on with the recipe and the folder of a run.",
-                "Give it alone, or the whole command of the run again.",
-            )
-        recipe, output = recipe_of(resume), resume
-    run_recipe(recipe, Ways(output, device, tensorboard, dry_run, json_, quiet))
+
+@distill.command("one-step")
+def one_step(
+    teacher: Teacher = None,
+    config: Config = None,
+    data: Pairs = None,
+    steps: Steps = None,
+    batch: Batch = None,
+    lr: Rate = None,
+    seed: Seed = None,
+    init: Init = None,
+    settings: Set = None,
+    output: Output = None,
+    resume: Resume = None,
+    device: Device = "auto",
+    dtype: Dtype = None,
+    tensorboard: Board = False,
+    dry_run: DryRun = False,
+    json_: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a one-step student (Distilled Decoding): all codes of a picture at once, from noise.
+
+    genstudio distill one-step --teacher var-fashion -o runs/student
+
+    genstudio distill one-step --teacher llamagen-b-256 --data teacher:50000 --dry-run
+
+    torchrun --nproc-per-node 2 -m genstudio distill one-step --teacher var-fashion
+
+    First the teacher makes pairs of noise and codes, then the student learns them; the same command goes on
+    where either stopped. The folder is a model: genstudio sample FOLDER --steps 1 or 2, or more with its
+    teacher in between.
+    """
+    from genstudio.distillation.filled import one_step_recipe
+
+    flags = _flags(data, steps, batch, lr, seed, init, dtype)
+    asked = Asked(config, teacher, flags, settings)
+    _distil(one_step_recipe, asked, resume, Ways(output, device, tensorboard, dry_run, json_, quiet))
 
 
 @distill.command()
@@ -126,6 +157,56 @@ def status(run: Run, json_: Json = False) -> None:
         emit(_data(run, stands))
     else:
         show_facts(_facts(run, stands))
+
+
+class Asked(NamedTuple):
+    """What a command says of its recipe."""
+
+    config: str | None
+    teacher: str | None
+    flags: dict[str, Any]
+    settings: list[str] | None
+
+    @property
+    def anything(self) -> bool:
+        """Whether it says something."""
+        given = any(value is not None for value in self.flags.values())
+        return bool(given or self.settings or self.teacher or self.config)
+
+
+def _flags(
+    data: str | None,
+    steps: int | None,
+    batch: int | None,
+    lr: float | None,
+    seed: int | None,
+    init: str | None,
+    dtype: str | None,
+) -> dict[str, Any]:
+    """Keys of a recipe that flags replace."""
+    return {
+        "data.source": data,
+        "run.steps": steps,
+        "run.batch": batch,
+        "optimizer.lr": lr,
+        "run.seed": seed,
+        "run.init": init,
+        "run.precision": dtype,
+    }
+
+
+def _distil(fill: "Fill", asked: Asked, resume: Path | None, ways: Ways) -> None:
+    """Run what is asked for, or go on with the run in a folder."""
+    if resume is None:
+        return run_recipe(fill(asked.config, asked.teacher, overrides(asked.flags, asked.settings)), ways)
+    from genstudio.training.standing import recipe_of
+
+    if ways.output or asked.anything:
+        raise GenstudioError(
+            "--resume goes on with the recipe and the folder of a run.",
+            "Give it alone, or the whole command of the run again.",
+        )
+    return run_recipe(recipe_of(resume), ways._replace(output=resume))
 
 
 def _data(run: Path, stands: "Standing") -> dict[str, object]:

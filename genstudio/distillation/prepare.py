@@ -6,6 +6,7 @@ from typing import Final
 import torch
 
 from genstudio.distillation.drafting import prepare_drafter
+from genstudio.distillation.one_step import prepare_one_step
 from genstudio.processes import Processes
 from genstudio.training.prepare import Prepared, Say
 from genstudio.training.recipe import TrainingRecipe
@@ -13,7 +14,7 @@ from genstudio.training.rehearsal import Rehearsal
 
 Prepare = Callable[[TrainingRecipe, torch.device, Say, Processes, Rehearsal | None], Prepared]
 
-TAUGHT: Final[Mapping[str, Prepare]] = {"next_feature": prepare_drafter}
+TAUGHT: Final[Mapping[str, Prepare]] = {"next_feature": prepare_drafter, "one_step": prepare_one_step}
 
 
 def prepare_taught(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from genstudio.generators import drafter, llamagen, mar, nar, var
+from genstudio.generators.students import LlamaGenStudent
 from genstudio.nn.quantize import Codebook
 
 
@@ -13,9 +14,9 @@ def initialise(network: nn.Module, seed: int) -> nn.Module:
     """Overwrite every parameter; the same seed gives the same weights on every machine."""
     generator = torch.Generator().manual_seed(seed)
     match network:
-        case var.VAR():
+        case var.NextScale():
             var.initialise(network, generator)
-        case llamagen.LlamaGen():
+        case llamagen.LlamaGen() | LlamaGenStudent():
             llamagen.initialise(network, generator)
         case nar.NAR():
             nar.initialise(network, generator)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from genstudio.distillation.flow import Solver
 from genstudio.errors import GenstudioError
 from genstudio.releases.release import Config, Protocol
 from genstudio.samplers.recipe import Recipe
@@ -185,6 +186,20 @@ class NextFeature(Section):
     label_drop: Share = 0.25
 
 
+class OneStep(Section):
+    """A student's losses (Distilled Decoding, arXiv 2412.17153): cross-entropy of codes, and `distance` times
+    the squared distance of code vectors, in variances of the codebook.
+
+    Noise stands from one of the `timesteps` on, as `FewSteps` counts them; `solver` is how the teacher's
+    pairs of noise and codes are made.
+    """
+
+    kind: Literal["one_step"] = "one_step"
+    timesteps: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0,), min_length=1)
+    distance: Weight = 1.0
+    solver: Solver = Solver()
+
+
 class Classification(Section):
     """Cross-entropy of labels; pictures are shifted by up to `shift` pixels along both sides."""
 
@@ -195,7 +210,7 @@ class Classification(Section):
 
 OfPictures = Reconstruction | KLReconstruction
 OfCodes = NextScale | NextToken | NextNeighbour | Masked
-OfTeacher = NextFeature
+OfTeacher = NextFeature | OneStep
 Objective = Annotated[OfPictures | OfCodes | OfTeacher | Classification, Field(discriminator="kind")]
 
 
