@@ -11,6 +11,7 @@ from PIL import Image
 from genstudio.errors import Exit, GenstudioError
 from genstudio.events import Advance, Event, Picture
 from genstudio.measure.memory import estimate, held
+from genstudio.measure.work import work
 from genstudio.releases import catalogue, weights
 from genstudio.releases.pairing import pixels_of, tokenizer_of
 from genstudio.releases.verify import verify_release
@@ -155,6 +156,17 @@ def test_memory_is_known_before_anything_is_loaded(name: str) -> None:
         for value in tiny.network(one.config).state_dict().values()
     )
     assert estimate(release, 3, "float32").total > known.total
+
+
+def test_the_work_of_a_head_is_that_of_all_its_steps(name: str) -> None:
+    """Two operations a weight, of its blocks for 16 tokens and their null rows, of its time once a unit."""
+    release = catalogue.find(name)
+    recipes = [RECIPE.override(steps=2, head_steps=steps) for steps in ("3", "8", "8:3")]
+    few, many, annealed = (work(release, 1, "float32", recipe).transformer for recipe in recipes)
+    width, depth, channels, units = 16, 2, 4, 2
+    a_token = depth * 5 * width**2 + 2 * width**2 + 3 * channels * width
+    assert many - few == (8 - 3) * 2 * (32 * a_token + units * (256 * width + width**2))
+    assert few < annealed < many
 
 
 def test_a_release_is_verified_by_the_noise_that_it_finds(name: str, home: Path) -> None:
