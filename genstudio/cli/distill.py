@@ -63,6 +63,10 @@ Lessons = Annotated[
 Pairs = Annotated[
     str | None, typer.Option("--data", help="teacher:N for N pairs of noise and codes by the teacher.")
 ]
+Features = Annotated[
+    str | None,
+    typer.Option("--features", help="Prompts of a teacher from text, a file by `genstudio features`."),
+]
 Run = Annotated[Path, typer.Argument(help="The folder of a run.")]
 
 
@@ -71,6 +75,7 @@ def drafter(
     teacher: Teacher = None,
     config: Config = None,
     data: Lessons = None,
+    features: Features = None,
     steps: Steps = None,
     batch: Batch = None,
     lr: Rate = None,
@@ -98,7 +103,7 @@ def drafter(
     """
     from genstudio.distillation.filled import drafter_recipe
 
-    flags = _flags(data, steps, batch, lr, seed, init, dtype)
+    flags = _flags(data, steps, batch, lr, seed, init, dtype) | {"data.features": features}
     asked = Asked(config, teacher, flags, settings)
     _distil(drafter_recipe, asked, resume, Ways(output, device, tensorboard, dry_run, json_, quiet))
 

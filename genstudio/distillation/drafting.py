@@ -16,6 +16,7 @@ from torch import Tensor
 from genstudio import registry
 from genstudio.configs.drafter import DrafterConfig
 from genstudio.data.pictures import Pictures
+from genstudio.distillation.conditions import Conditions, conditions_of
 from genstudio.distillation.pieces import Pieces
 from genstudio.distillation.shards import Shards, Tensors, lessons_of
 from genstudio.distillation.teacher import Teacher
@@ -26,7 +27,7 @@ from genstudio.generators.drafter import Drafter
 from genstudio.processes import Processes
 from genstudio.releases import catalogue
 from genstudio.releases.release import Release
-from genstudio.samplers.draws import KeyedDraws
+from genstudio.samplers.draws import VERSION, KeyedDraws
 from genstudio.samplers.orders import RasterOrder
 from genstudio.samplers.speculate.eagle import Target
 from genstudio.training.codes import CodeBook, encoded, fingerprint
@@ -70,21 +71,22 @@ def prepare_drafter(
     assert isinstance(network, Drafter)
     if recipe.run.init is None:
         network.code_embed.load_state_dict(teacher.generator.get_submodule("code_embed").state_dict())
-    train, test = _lessons(recipe, teacher, say, processes, rehearsal)
+    conditions = conditions_of(teacher, recipe.data.features)
+    train, test = _lessons(recipe, teacher, conditions, say, processes, rehearsal)
     objective = NextFeatureObjective(
         network.to(device),
         cast(Target, teacher.generator),
         recipe.objective,
         train,
         test,
-        release.generator.classes,
+        conditions.given,
         device,
         {"teacher": fingerprint(teacher.generator)},
     )
-    counts_K = train.label_N.bincount(minlength=len(teacher.classes))
+    counts_K = train.label_N.bincount(minlength=len(conditions.names))
     weight_N = balanced(train.label_N, recipe.data.balance)
     distilled = teacher.named(train.reads["data"])
-    return Prepared(objective, teacher.classes, tuple(counts_K.tolist()), weight_N, distilled)
+    return Prepared(objective, conditions.names, tuple(counts_K.tolist()), weight_N, distilled)
 
 
 def check_teacher(release: Release) -> None:
@@ -96,11 +98,6 @@ def check_teacher(release: Release) -> None:
         raise GenstudioError(
             f"{release.name} is a {release.method}, which does not make one code after the other.",
             "A drafter needs a teacher in raster order, such as a llamagen.",
-        )
-    if release.caption is not None:
-        raise GenstudioError(
-            f"{release.name} is made from text, and drafters learn from classes alone.",
-            "Choose a teacher that is made from classes: genstudio models.",
         )
 
 
@@ -117,14 +114,24 @@ def _check_numbers(config: object, release: Release) -> None:
 
 
 def _lessons(
-    recipe: TrainingRecipe, teacher: Teacher, say: Say, processes: Processes, rehearsal: Rehearsal | None
+    recipe: TrainingRecipe,
+    teacher: Teacher,
+    conditions: Conditions,
+    say: Say,
+    processes: Processes,
+    rehearsal: Rehearsal | None,
 ) -> tuple[CodeBook, CodeBook]:
     """Codes to train on and to test with."""
     check_size(recipe, teacher.tokenizer.config, f"teacher {teacher.release.name}")
     if (count := sampled(recipe.data.source)) is not None:
         held_out = range(count, count + max(1, count // HELD_OUT))
-        train = _sampled(teacher, range(count), say, processes, rehearsal)
-        return train, _sampled(teacher, held_out, say, processes, rehearsal)
+        train = _sampled(teacher, conditions, range(count), say, processes, rehearsal)
+        return train, _sampled(teacher, conditions, held_out, say, processes, rehearsal)
+    if teacher.release.caption is not None:
+        raise GenstudioError(
+            f"{teacher.release.name} is made from text, which {recipe.data.source} does not tell.",
+            "Let it sample: --data teacher:N --features FILE.",
+        )
     train_set, test_set = open_split(recipe, "train"), open_split(recipe, "test")
     check_data(recipe, train_set)
     _check_classes(teacher, train_set, recipe.data.source)
@@ -158,13 +165,20 @@ def _check_classes(teacher: Teacher, pictures: Pictures, source: str) -> None:
 
 
 def _sampled(
-    teacher: Teacher, numbers: range, say: Say, processes: Processes, rehearsal: Rehearsal | None
+    teacher: Teacher,
+    conditions: Conditions,
+    numbers: range,
+    say: Say,
+    processes: Processes,
+    rehearsal: Rehearsal | None,
 ) -> CodeBook:
-    """Pictures that the teacher makes by its own recipe: picture i has seed i, and labels take turns."""
+    """Pictures that the teacher makes by its own recipe: picture i has seed i, and conditions take turns."""
     reads = {
+        **conditions.reads,
         "teacher": fingerprint(teacher.generator),
         "tokenizer": fingerprint(teacher.tokenizer),
-        "sampling": teacher.release.recipe.describe(),
+        "sampling": repr(teacher.release.recipe),
+        "draws": str(VERSION),
         "numbers": f"{numbers.start}-{numbers.stop}",
     }
     shards = Shards(home() / "codes" / lessons_of(reads), reads, len(numbers))
@@ -172,14 +186,14 @@ def _sampled(
 
     def build(part: range) -> Tensors:
         number_N = torch.arange(numbers[part.start], numbers[part.start] + len(part))
-        return {"ids": pieces(partial(_ids, teacher), number_N)}
+        return {"ids": pieces(partial(_ids, teacher, conditions), number_N)}
 
     if rehearsal is not None and shards.done() < shards.count:
         tensors = rehearsal.stand_in(lambda count: build(range(count)), TRIED, shards.count)
     else:
         shards.make(build, processes, _telling(say, teacher, shards))
         tensors = shards.read()
-    label_N = torch.arange(numbers.start, numbers.stop) % len(teacher.classes)
+    label_N = torch.arange(numbers.start, numbers.stop) % len(conditions.names)
     known = {"data": shards.lessons, "tokenizer": reads["tokenizer"]}
     return CodeBook(known, tensors["ids"], None, label_N)
 
@@ -199,7 +213,8 @@ def _telling(say: Say, teacher: Teacher, shards: Shards) -> Callable[[int], None
 
 
 @torch.no_grad()
-def _ids(teacher: Teacher, number_B: Tensor) -> Tensor:
+def _ids(teacher: Teacher, conditions: Conditions, number_B: Tensor) -> Tensor:
     seed_B = number_B.to(next(teacher.generator.parameters()).device)
-    codes = teacher.sample(seed_B % len(teacher.classes), seed_B, teacher.release.recipe, KeyedDraws())
+    given = conditions.given(seed_B % len(conditions.names))
+    codes = teacher.made(given, seed_B, teacher.release.recipe, KeyedDraws())
     return codes.data[0].to("cpu", torch.int32)

@@ -51,9 +51,13 @@ class Teacher:
         return names_of(self.release.classes, self.release.generator.classes)
 
     def sample(self, label_B: Tensor, seed_B: Tensor, recipe: Recipe, draws: Draws) -> Codes:
-        """The codes of these pictures, as `genstudio sample` makes them."""
+        """The codes of pictures of these classes, as `genstudio sample` makes them."""
+        return self.made(Given(label_B), seed_B, recipe, draws)
+
+    def made(self, given: Given, seed_B: Tensor, recipe: Recipe, draws: Draws) -> Codes:
+        """The codes of pictures under any conditions."""
         walk = walk_of(self.generator, self.tokenizer)
-        *_, done = run(walk, Job(Given(label_B), seed_B, recipe, draws, full_caches(self.generator)))
+        *_, done = run(walk, Job(given, seed_B, recipe, draws, full_caches(self.generator)))
         assert isinstance(done, Done)
         return done.codes
 

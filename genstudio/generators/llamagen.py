@@ -18,7 +18,6 @@ from genstudio.nn.linear import Linear
 from genstudio.nn.norms import RMSNorm
 from genstudio.nn.rope import Rope, axial_angles, raster
 from genstudio.samplers.orders import RasterOrder
-from genstudio.samplers.sequence import Trunk
 from genstudio.samplers.values import ALL, Cond, Feed, Given
 
 STD = 0.02
@@ -86,9 +85,8 @@ def teacher_forced(network: LlamaGen, ids_BL: Tensor, given: Given) -> Tensor:
     return network.logits(h_BSC[:, network.config.condition_slots - 1 :], cond)
 
 
-def hidden_states(network: Trunk, ids_BL: Tensor, cond: Cond) -> Tensor:
-    """Hidden states [B,T+L-1,C] of one pass over the condition and all codes but the last, before the last
-    norm."""
+def hidden_states(network: LlamaGen, ids_BL: Tensor, cond: Cond) -> Tensor:
+    """Hidden states [B,T+L-1,C] of one pass over the condition and all codes but the last."""
     x_BSC = torch.cat([cond.start_RTD, network.embed(ids_BL[:, :-1])], dim=1)
     at_1S = torch.arange(x_BSC.shape[1], device=x_BSC.device)[None]
     return network.forward(x_BSC, Feed(at_1S, network.order.mask(), cond.open_through(x_BSC.shape[1])), cond)

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from genstudio.configs.llamagen import Caption
 from genstudio.files import Source
 from genstudio.releases.release import Release
 from genstudio.request import Request
@@ -40,11 +41,11 @@ class Reader:
         gone, and (exit code 3) where the encoder is not here.
         """
         rows = self._rows(request)
-        text_BTE, open_BT = self._padded([rows(request.pictures[at].prompt or "") for at in positions])
+        text_BTE, open_BT = self._side_by_side([rows(request.pictures[at].prompt or "") for at in positions])
         given = Given(text=text_BTE, open_BT=open_BT)
         if request.negative is None:
             return given
-        negative_BTE, negative_BT = self._padded([rows(request.negative)] * len(positions))
+        negative_BTE, negative_BT = self._side_by_side([rows(request.negative)] * len(positions))
         return given._replace(negative=negative_BTE, negative_BT=negative_BT)
 
     def learn(self, prompt: str) -> None:
@@ -85,13 +86,18 @@ class Reader:
     def _note(self, making: Making) -> None:
         self.makings[Path(making.encoder).name] = making
 
-    def _padded(self, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Features of several prompts side by side."""
-        caption, device = self.release.caption, self.runtime.torch_device
-        assert caption is not None
-        text_BTE = torch.zeros(len(rows), caption.slots, caption.width, dtype=rows[0].dtype)
-        open_BT = torch.zeros(len(rows), caption.slots, dtype=torch.bool)
-        for row, rows_tE in enumerate(rows):
-            text_BTE[row, -len(rows_tE) :] = rows_tE
-            open_BT[row, -len(rows_tE) :] = True
-        return text_BTE.to(device), open_BT.to(device)
+    def _side_by_side(self, rows: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        assert self.release.caption is not None
+        text_BTE, open_BT = padded(rows, self.release.caption)
+        return text_BTE.to(self.runtime.torch_device), open_BT.to(self.runtime.torch_device)
+
+
+def padded(rows: Sequence[Tensor], caption: Caption) -> tuple[Tensor, Tensor]:
+    """Features [t,E] of several prompts side by side, [B,T,E] on the CPU, padding first and zero; and which
+    are open, [B,T]."""
+    text_BTE = torch.zeros(len(rows), caption.slots, caption.width, dtype=rows[0].dtype)
+    open_BT = torch.zeros(len(rows), caption.slots, dtype=torch.bool)
+    for row, rows_tE in enumerate(rows):
+        text_BTE[row, -len(rows_tE) :] = rows_tE
+        open_BT[row, -len(rows_tE) :] = True
+    return text_BTE, open_BT

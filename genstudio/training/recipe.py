@@ -22,7 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
 SEED_LIMIT = 2**31  # the epochs of a run are numbered above this in the same 63 bits
-INDECISIVE = ("run.name", "run.shard", "data.source")
+INDECISIVE = ("run.name", "run.shard", "data.source", "data.features")
 
 
 class Section(BaseModel):
@@ -70,7 +70,8 @@ class Data(Section):
     teacher samples; `flip` mirrors half of them.
 
     `balance` evens out classes of unlike sizes: 0 shows every picture equally often, 1 every class, and 0.5
-    shows a class of four times as many pictures twice as often.
+    shows a class of four times as many pictures twice as often. `features` is a file of `genstudio features`,
+    whose prompts a teacher from text is asked for.
     """
 
     source: str
@@ -78,6 +79,7 @@ class Data(Section):
     channels: Literal[1, 3]
     flip: bool = False
     balance: Annotated[float, Field(ge=0, le=1)] = 0.0
+    features: str | None = None
 
 
 class Tokenizer(Section):

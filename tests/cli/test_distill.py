@@ -127,7 +127,7 @@ def _other_vocabulary(teacher: Path) -> None:
         (("--teacher", "var-d16"), "var-d16 is a var, which does not make one code after", "raster"),
         (("--teacher", "llamagen-vq-ds16"), "makes no pictures", "Choose a generator"),
         (("--teacher", "llamagen-drafter"), "it drafts for llamagen-t2i-xl-256", "--accel lantern"),
-        (("--teacher", "llamagen-t2i-xl-256"), "made from text", "made from classes"),
+        (("--teacher", "tiny-teacher", "--features", "f"), "made from classes, not from text", "Leave"),
         (("--teacher", "tiny-teacher", "--set", "network.vocab=64"), "has vocab 64", "Set network.vocab"),
         (("--teacher", "tiny-teacher", "--data", "teacher:x"), "does not say how many", "teacher:N"),
         (("--teacher", "tiny-teacher", "--set", "objective.nois=1"), "unknown key objective.nois", "noise"),

@@ -1,7 +1,7 @@
 """Drafters are distilled: they learn, load as what drafts for their teacher, and refuse what does not fit."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -13,6 +13,8 @@ from genstudio.generators.llamagen import LlamaGen
 from genstudio.processes import Processes
 from genstudio.releases import catalogue, weights
 from genstudio.samplers.draws import At, KeyedDraws
+from genstudio.samplers.speculate.eagle import target_features
+from genstudio.text.features import Making, write_features
 from genstudio.training.loop import Status
 from genstudio.training.objectives.base import Batch
 from genstudio.training.objectives.next_feature import NextFeatureObjective, drafted
@@ -82,7 +84,7 @@ def test_every_slot_reads_what_drafting_reads_and_says_the_slot_behind_it(teache
     network.blocks[0].attn.proj.weight.zero_()
     network.blocks[0].mlp.down.weight.zero_()
     ids_BL, label_B = objective.test.take(torch.arange(1), None)
-    features_BSC = objective._features(ids_BL, label_B)
+    features_BSC = objective._features(ids_BL, label_B, torch.zeros(1, dtype=torch.bool))
     assert features_BSC.shape == (1, 16, 32)
     torch.testing.assert_close(drafted(network, ids_BL, features_BSC), features_BSC[:, :-1])
     wanted = torch.nn.functional.smooth_l1_loss(features_BSC[:, :-1], features_BSC[:, 1:]).item()
@@ -99,8 +101,10 @@ def test_features_are_those_that_sampling_makes_code_by_code(teacher: Path) -> N
     network = objective.teacher
     assert isinstance(network, LlamaGen)
     ids_BL, label_B = objective.train.take(torch.arange(3), None)
-    logits_BLV = network.head(objective._features(ids_BL, label_B))
-    torch.testing.assert_close(logits_BLV, teacher_forced(network, ids_BL, Given(label_B)))
+    drop_B = torch.tensor([False, True, False])
+    logits_BLV = network.head(objective._features(ids_BL, label_B, drop_B))
+    null_B = label_B.masked_fill(drop_B, 10)
+    torch.testing.assert_close(logits_BLV, teacher_forced(network, ids_BL, Given(null_B)))
 
 
 def test_labels_are_dropped_and_features_disturbed_as_asked(teacher: Path) -> None:
@@ -158,7 +162,7 @@ def test_a_teacher_that_is_not_raster_is_refused_by_its_config(name: str, home: 
         ({"network__side": 8}, "has side 8"),
         ({"teacher__release": "tiny-grid"}, "makes no pictures"),
         ({"teacher__release": "var-d16"}, "does not make one code after the other"),
-        ({"teacher__release": "llamagen-t2i-xl-256"}, "made from text"),
+        ({"data__features": "f.safetensors"}, "made from classes, not from text"),
         ({"teacher__release": "llamagen-b-256"}, "has width 32, its teacher llamagen-b-256 has 768"),
         ({"teacher__release": "tiny-teach"}, "no model 'tiny-teach'"),
         ({"data__source": "teacher:none"}, "does not say how many pictures"),
@@ -171,6 +175,42 @@ def test_what_does_not_fit_is_named(
     with pytest.raises(GenstudioError, match=says):
         go(tiny.recipe("teacher:12", **changes), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def of_text(home: Path, tmp_path: Path) -> str:
+    """A teacher that is made from text, and features of three prompts of other lengths each."""
+    tiny.write_teacher(home / "models", classes=0, caption={"slots": 5, "width": 12})
+    making = Making(encoder="someone/tiny", sha256="ab" * 32, dtype="float32", cleaning="none")
+    generator = torch.Generator().manual_seed(0)
+    lengths = {"a red bird": 4, "a fish": 5, "x": 1}
+    rows = {prompt: torch.randn(tokens, 12, generator=generator) for prompt, tokens in lengths.items()}
+    write_features(tmp_path / "f.safetensors", making, rows)
+    return str(tmp_path / "f.safetensors")
+
+
+def test_a_teacher_from_text_is_asked_for_prompts(of_text: str, tmp_path: Path) -> None:
+    recipe = tiny.recipe("teacher:12", data__features=of_text, network__condition_slots=5)
+    go(recipe, tmp_path / "run")
+    assert catalogue.find(str(tmp_path / "run")).method == "drafter"
+    with pytest.raises(GenstudioError, match="no prompts are given"):
+        go(tiny.recipe("teacher:12", network__condition_slots=5), tmp_path / "none")
+    with pytest.raises(GenstudioError, match="which fashion does not tell"):
+        go(recipe.model_copy(update={"data": recipe.data.model_copy(update={"source": "fashion"})}), tmp_path)
+
+
+@torch.no_grad()
+def test_features_of_text_are_those_that_drafting_reads(of_text: str, tmp_path: Path) -> None:
+    """Null rows keep the padding of their prompt; what code 0 makes is said from the last text slot on."""
+    objective = _objective(tiny.recipe("teacher:12", data__features=of_text, network__condition_slots=5))
+    ids_BL, label_B = objective.train.take(torch.arange(3), None)
+    drop_B = torch.tensor([False, True, False])
+    features_BSC = objective._features(ids_BL, label_B, drop_B)
+    assert features_BSC.shape == (3, 5 + 15, 32) and label_B.tolist() == [0, 1, 2]
+    cond = objective.teacher.condition(objective.given(label_B), null=True).take(torch.tensor([0, 4, 2]))
+    torch.testing.assert_close(features_BSC, target_features(objective.teacher, ids_BL[:, :-1], cond))
+    said = drafted(cast(Drafter, objective.network), ids_BL, features_BSC)
+    assert said.shape == (3, 19, 32)
 
 
 def test_pictures_of_other_classes_are_refused(home: Path, pictures: Path, tmp_path: Path) -> None:

@@ -121,12 +121,8 @@ class Eagle(ABC):
     def _first_features(self, memory: Reading, now: Round) -> Tensor:
         """The target's features of the condition and of all known codes but the last, by a pass of its own,
         since the walk's lets padding see itself."""
-        cond = memory.cond
         codes_Bn = now.ids_BN[:, : now.known[0] - 1]
-        x_RnD = torch.cat([cond.start_RTD, self.target.embed(cond.spread(codes_Bn))], dim=1)
-        at_1n = torch.arange(x_RnD.shape[1], device=x_RnD.device)[None]
-        feed = Feed(at_1n, padded_mask(cond.open_RT, x_RnD.shape[1]))
-        return self.target.norm(self.target.forward(x_RnD, feed, cond))
+        return target_features(self.target, memory.cond.spread(codes_Bn), memory.cond)
 
     def look(self, memory: Reading, fed: Fed, now: Round) -> Tensor:
         """The drafter's features [R,n,C] of drafts; nothing of it is kept."""
@@ -154,6 +150,14 @@ class Eagle(ABC):
         if rows < len(memory.cond.start_RTD):
             kept = torch.arange(rows, device=memory.read_B.device)
             memory.cond, memory.cache = memory.cond.take(kept), memory.cache.take(kept)
+
+
+def target_features(target: Target, ids_Rn: Tensor, cond: Cond) -> Tensor:
+    """What a drafter reads: the target's features [R,T+n,C] of the condition and of known codes behind it."""
+    x_RnD = torch.cat([cond.start_RTD, target.embed(ids_Rn)], dim=1)
+    at_1n = torch.arange(x_RnD.shape[1], device=x_RnD.device)[None]
+    feed = Feed(at_1n, padded_mask(cond.open_RT, x_RnD.shape[1]))
+    return target.norm(target.forward(x_RnD, feed, cond))
 
 
 def first_level(ids_Bn: Tensor, features_RnC: Tensor) -> Fed:

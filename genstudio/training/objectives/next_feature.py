@@ -9,16 +9,15 @@ Shapes: B pictures, T condition slots, L codes of a picture, S = T + L - 1 slots
 C width, V codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genstudio.generators.drafter import Drafter
-from genstudio.generators.llamagen import hidden_states
 from genstudio.samplers.draws import Use
-from genstudio.samplers.speculate.eagle import Target
+from genstudio.samplers.speculate.eagle import Target, target_features
 from genstudio.samplers.values import Causal, Feed, Given
 from genstudio.training.codes import CodeBook
 from genstudio.training.objectives.base import Batch, Losses, Objective
@@ -28,7 +27,7 @@ EVALUATED = 128
 
 
 class NextFeatureObjective(Objective):
-    """`teacher` is frozen; `null` is its label of no class."""
+    """`teacher` is frozen; `given` makes its conditions of the lessons' labels."""
 
     undecayed = ()
 
@@ -39,11 +38,11 @@ class NextFeatureObjective(Objective):
         settings: NextFeature,
         train: CodeBook,
         test: CodeBook,
-        null: int,
+        given: Callable[[Tensor], Given],
         device: torch.device,
         reads: Mapping[str, str],
     ) -> None:
-        self.network, self.teacher, self.settings, self.null = network, teacher, settings, null
+        self.network, self.teacher, self.settings, self.given = network, teacher, settings, given
         self.train, self.test, self.device = train.to(device), test.to(device), device
         self.helpers: dict[str, nn.Module] = {}
         self.examples = len(train)
@@ -52,8 +51,8 @@ class NextFeatureObjective(Objective):
     def losses(self, batch: Batch) -> Losses:
         flip_B = batch.coin(Use.FLIP, 0.5) if self.train.flipped_NL is not None else None
         ids_BL, label_B = self.train.take(batch.index_B.to(self.device), flip_B)
-        label_B = label_B.masked_fill(batch.coin(Use.DROP, self.settings.label_drop), self.null)
-        features_BSC = self._features(ids_BL, label_B)
+        drop_B = batch.coin(Use.DROP, self.settings.label_drop)
+        features_BSC = self._features(ids_BL, label_B, drop_B)
         shape = tuple(features_BSC.shape[1:])
         side = self.settings.noise * 3**0.5 * 2  # of a uniform law with that standard deviation
         noise_BSC = side * (batch.draws.uniform(Use.NOISE, batch.at, shape) - 0.5)
@@ -70,16 +69,18 @@ class NextFeatureObjective(Objective):
         sums: dict[str, float] = {}
         for index_B in torch.arange(len(self.test), device=self.device).split(EVALUATED):
             ids_BL, label_B = self.test.take(index_B, None)
-            features_BSC = self._features(ids_BL, label_B)
+            features_BSC = self._features(ids_BL, label_B, torch.zeros_like(label_B, dtype=torch.bool))
             for name, value in self._compare(network, ids_BL, features_BSC, features_BSC).items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(index_B) / len(self.test)
         return {f"test_{name}": value for name, value in sums.items()}
 
     @torch.no_grad()
-    def _features(self, ids_BL: Tensor, label_B: Tensor) -> Tensor:
-        """The teacher's features [B,S,C] behind its last norm, as sampling hands them on."""
-        cond = self.teacher.condition(Given(label_B), null=False)
-        return self.teacher.norm(hidden_states(self.teacher, ids_BL, cond)).float()
+    def _features(self, ids_BL: Tensor, label_B: Tensor, drop_B: Tensor) -> Tensor:
+        """The teacher's features [B,S,C] under these conditions, or their null rows where dropped."""
+        row_B = torch.arange(len(ids_BL), device=self.device)
+        both = self.teacher.condition(self.given(label_B), null=True)
+        cond = both.take(torch.where(drop_B, row_B + len(row_B), row_B))
+        return target_features(self.teacher, ids_BL[:, :-1], cond).float()
 
     def _compare(
         self, network: Drafter, ids_BL: Tensor, true_BSC: Tensor, read_BSC: Tensor
