@@ -33,7 +33,7 @@ from genstudio.events import Advance
 from genstudio.measure.sketch import Sketch
 from genstudio.releases import catalogue
 from genstudio.releases.pairing import tokenizer_of
-from genstudio.releases.release import Release
+from genstudio.releases.release import GeneratorConfig, Release
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.accelerators import Accelerator
 from genstudio.samplers.recipe import Recipe
@@ -105,6 +105,9 @@ def held(
             companion: Any = catalogue.find(name).config
             weights += _numbers(registry.build(companion)) * BYTES[dtype]
             cache += companion.cache_spec(one.copies * rows, order.slots + one.slack, dtype).nbytes
+    if (teacher := _teacher(release, recipe or release.recipe)) is not None:
+        weights += _numbers(registry.build(teacher)) * BYTES[dtype]
+        cache += teacher.cache_spec(rows, order.kept, dtype, order.slots - order.kept).nbytes
     return Estimate(weights=weights, cache=cache, activations=0)
 
 
@@ -199,6 +202,13 @@ def _live_bytes(release: Release, batch: int, dtype: Dtype, recipe: Recipe) -> t
             if isinstance(event, Advance):
                 walked, live.peak = max(walked, live.peak), 0
     return walked, live.peak
+
+
+def _teacher(release: Release, recipe: Recipe) -> GeneratorConfig | None:
+    """The numbers of the teacher that takes a part in a student's steps, at the student's depth."""
+    if recipe.few is None or recipe.few.start is None or release.distilled is None:
+        return None
+    return replace(catalogue.find(release.distilled.teacher).generator, depth=release.generator.depth)
 
 
 def _needs_null(recipe: Recipe, order: Order) -> bool:

@@ -14,13 +14,14 @@ from genstudio import registry
 from genstudio.events import Event
 from genstudio.generators.base import Generator
 from genstudio.media.pixels import to_uint8
+from genstudio.releases import catalogue
 from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.request import Request
 from genstudio.runtime import Dtype, Runtime
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.values import Codes
-from genstudio.studio import Studio
+from genstudio.studio import Companion, Studio
 from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
@@ -45,6 +46,13 @@ class Sketch(Studio):
         """The events of one batch."""
         pictures = self.any_pictures(batch)
         return self.stream(Request(model=self.release.name, pictures=pictures, recipe=recipe, batch=batch))
+
+    def _companion(self, name: str) -> Companion:
+        """As many blocks as the generator has: a teacher has as many as its student."""
+        release = catalogue.find(name)
+        config = replace(release.generator, depth=self.release.generator.depth)
+        network = registry.build(config).to("meta", self.runtime.torch_dtype)
+        return Companion(network, release, "")
 
     def decode(self, codes: Codes, sampling: Sampling, side: int | None = None) -> Tensor:
         """uint8 pixels [B,C,H,W] that stay on the device: there are no numbers to check or to copy."""

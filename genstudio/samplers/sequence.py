@@ -77,7 +77,9 @@ class SequenceWalk:
 
     def start(self, job: Job) -> SequenceState:
         """The codes that are given: the condition is computed here, once."""
-        return opened(self.trunk, job, *given_codes(job, self.total))
+        prefix = job.given.prefix
+        leading = prefix.data[0].shape[1] if prefix is not None and prefix.known_BL is None else None
+        return opened(self.trunk, job, *given_codes(job, self.total), leading)
 
     def advance(self, state: SequenceState) -> None:
         """Make the next code of every picture."""
@@ -107,12 +109,15 @@ class SequenceWalk:
         return self.trunk.forward(x_RnD, Feed(at_1n, self.trunk.order.mask(), open_Rn), cond, state.cache)
 
 
-def opened(trunk: Conditioned, job: Job, ids_BL: Tensor, known_BL: Tensor | None) -> SequenceState:
+def opened(
+    trunk: Conditioned, job: Job, ids_BL: Tensor, known_BL: Tensor | None, leading: int | None = None
+) -> SequenceState:
     """Behind the units that every picture knows, with room for all slots."""
     order = trunk.order
     units = order.units()[: job.until]
     guided = len(units) if job.always_null else _last_guided(job, units)
-    made = sum(unit.made.stop <= _leading(known_BL) for unit in units)
+    leading = _leading(known_BL) if leading is None else leading
+    made = sum(unit.made.stop <= leading for unit in units)
     cond = trunk.condition(job.given, null=guided > made)
     cache = job.cache(cond.start_RTD.shape[0], order.kept, order.slots - order.kept)
     return SequenceState(job, cond, cache, units, ids_BL, known_BL, made, guided)

@@ -6,11 +6,13 @@ from typing import Any
 import pytest
 import torch
 
+from genstudio import registry
 from genstudio.cache import makers
 from genstudio.cache.full import FullCache
 from genstudio.errors import GenstudioError
 from genstudio.measure.memory import LiveBytes, PeakMemory, estimate, held
 from genstudio.releases import catalogue
+from genstudio.releases.pairing import tokenizer_of
 from genstudio.request import Request, choose_pictures
 from genstudio.runtime import Dtype
 from genstudio.studio import Studio
@@ -52,6 +54,19 @@ def test_a_release_need_not_be_here(home: object) -> None:
     assert held(catalogue.find("var-d16"), 1, "bfloat16").weights == pytest.approx(
         2 * (310.3e6 + 64.65e6) + 4 * 44.3e6, rel=1e-3
     )
+
+
+@pytest.mark.parametrize(("name", "steps"), [("var-d16-dd", 4), ("llamagen-b-256-dd", 42)])
+def test_a_teacher_that_takes_a_part_in_the_steps_counts(name: str, steps: int, home: object) -> None:
+    student = catalogue.find(name)
+    assert student.distilled is not None
+    teacher = held(catalogue.find(student.distilled.teacher), 2, "float32")
+    tokenizer = registry.build(tokenizer_of(student).config)
+    shared = sum(value.nbytes for value in tokenizer.state_dict().values())
+    alone, taught = (estimate(student, 2, "float32", student.override(steps=number)) for number in (1, steps))
+    assert alone.cache == 0 and taught.cache == teacher.cache
+    assert taught.weights == alone.weights + teacher.weights - shared
+    assert alone.activations > 0 and taught.activations > 0
 
 
 def test_a_tokenizer_has_no_estimate(home: object) -> None:
