@@ -149,16 +149,17 @@ class Studio:
         texts = choose_prompts(self.release, asked, None, features, negative, classes)
         labels = self.labels(classes) if classes is not None else (None,) if edit else None
         wanted = choose_pictures(texts.prompts if texts else labels, n, str(seed), len(self.classes))
+        by = self.release.override(**recipe)
         request = Request(
             model=self.release.name,
             pictures=wanted,
-            recipe=self.release.override(**recipe),
+            recipe=by,
             batch=batch,
             selection=choose_selection(self.release, best_of, accept, judge),
             edit=edit,
             negative=texts.negative if texts else None,
             features=texts.features if texts else None,
-            accelerators=choose_accelerators(self.release, [accel] if isinstance(accel, str) else accel),
+            accelerators=choose_accelerators(self.release, [accel] if isinstance(accel, str) else accel, by),
         )
         return [event for event in self.stream(request) if isinstance(event, Picture)]
 

@@ -36,7 +36,10 @@ Accel = Annotated[
 Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Keep the k likeliest codes; 0 is off.")]
 TopP = Annotated[float | None, typer.Option("--top-p", help="Keep codes up to this share; 0 is off.")]
-Heat = Annotated[float | None, typer.Option("--temperature", help="Divide logits by this; or multiply the noise of a head's steps.")]
+Heat = Annotated[
+    float | None,
+    typer.Option("--temperature", help="Divide logits by this; or multiply the noise of a head's steps."),
+]
 Steps = Annotated[int | None, typer.Option("--steps", help="Steps, where a method lets one choose.")]
 HeadSteps = Annotated[
     str | None,

@@ -129,16 +129,17 @@ def _new(asked: Asked) -> Planned:
     labels = _labels(asked.classes, release, count, edited=edit is not None)
     # A folder is stored whole, so that --from finds it from anywhere.
     known = asked.model is None or asked.model in catalogue.names()
+    recipe = release.override(**asked.fields)
     request = Request(
         model=release.name if known else str(release.folder),
         pictures=choose_pictures(texts.prompts if texts else labels, asked.num, asked.seed, count),
-        recipe=release.override(**asked.fields),
+        recipe=recipe,
         batch=asked.batch or BATCH,
         selection=choose_selection(release, **asked.choosing),
         edit=edit,
         negative=texts.negative if texts else None,
         features=texts.features if texts else None,
-        accelerators=choose_accelerators(release, asked.accel),
+        accelerators=choose_accelerators(release, asked.accel, recipe),
     )
     return Planned(request, release, asked.machine["dtype"])
 
@@ -165,13 +166,14 @@ def _replayed(asked: Asked, source: Path) -> Planned:
     request = from_spec(data)
     release = catalogue.find(request.model)
     accel = asked.accel or [*map(describe, request.accelerators)]
+    recipe = request.recipe.override(**asked.fields)
     request = replace(
         request,
-        recipe=request.recipe.override(**asked.fields),
+        recipe=recipe,
         batch=asked.batch or request.batch,
         edit=_moved_edit(request, asked, source),
         features=_moved_features(request, asked, source),
-        accelerators=choose_accelerators(release, accel),
+        accelerators=choose_accelerators(release, accel, recipe),
     )
     before, dtype = recorded(data), asked.machine["dtype"]
     return Planned(request, release, before.dtype if dtype == "auto" else dtype, before)

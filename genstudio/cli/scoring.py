@@ -131,7 +131,7 @@ def _plan(release: "Release | None", path: Path | None, wanted: Wanted) -> "Plan
             choose_selection(release, **wanted.choosing),
         )
         texts = plan_texts(release, **wanted.texts, classes=wanted.asked["labels"])
-        chosen = tuple(map(describe, choose_accelerators(release, wanted.accel)))
+        chosen = tuple(map(describe, choose_accelerators(release, wanted.accel, recipe)))
         parts: dict[str, Any] = {"recipe": recipe, "selection": selection, "accelerators": chosen}
         return plan_for(release, name, **parts, **texts, **wanted.asked)
     flags = {**wanted.fields, **wanted.texts, "accel": wanted.accel or None}

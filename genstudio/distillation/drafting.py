@@ -5,8 +5,6 @@ norm, can be drafted for. Its config tells, before weights are read.
 Shapes: B pictures, L codes of a picture, N examples.
 """
 
-import time
-from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -17,8 +15,8 @@ from genstudio import registry
 from genstudio.configs.drafter import DrafterConfig
 from genstudio.data.pictures import Pictures
 from genstudio.distillation.conditions import Conditions, conditions_of
-from genstudio.distillation.pieces import Pieces
-from genstudio.distillation.shards import Shards, Tensors, lessons_of
+from genstudio.distillation.lessons import gathered
+from genstudio.distillation.shards import Shards, lessons_of
 from genstudio.distillation.teacher import Teacher
 from genstudio.errors import GenstudioError
 from genstudio.files import home
@@ -45,8 +43,6 @@ from genstudio.training.prepare import (
 from genstudio.training.recipe import NextFeature, TrainingRecipe
 from genstudio.training.rehearsal import Rehearsal
 
-SAMPLED = 128  # pictures at a time
-TRIED = 8  # pictures of a rehearsal
 HELD_OUT = 10  # one picture is sampled for the test for so many of the training
 SHARED = ("width", "vocab", "side", "condition_slots")
 
@@ -182,34 +178,12 @@ def _sampled(
         "numbers": f"{numbers.start}-{numbers.stop}",
     }
     shards = Shards(home() / "codes" / lessons_of(reads), reads, len(numbers))
-    pieces = Pieces(SAMPLED, say)
-
-    def build(part: range) -> Tensors:
-        number_N = torch.arange(numbers[part.start], numbers[part.start] + len(part))
-        return {"ids": pieces(partial(_ids, teacher, conditions), number_N)}
-
-    if rehearsal is not None and shards.done() < shards.count:
-        tensors = rehearsal.stand_in(lambda count: build(range(count)), TRIED, shards.count)
-    else:
-        shards.make(build, processes, _telling(say, teacher, shards))
-        tensors = shards.read()
+    what = f"pictures sampled by {teacher.release.name}"
+    make = partial(_ids, teacher, conditions)
+    ids_NL = gathered(make, numbers.start, shards, what, say, processes, rehearsal)
     label_N = torch.arange(numbers.start, numbers.stop) % len(conditions.names)
     known = {"data": shards.lessons, "tokenizer": reads["tokenizer"]}
-    return CodeBook(known, tensors["ids"], None, label_N)
-
-
-def _telling(say: Say, teacher: Teacher, shards: Shards) -> Callable[[int], None]:
-    """Says after every shard how many pictures there are, and how long the others will take."""
-    started, before = time.monotonic(), shards.done()
-    if before < shards.count:
-        say(f"sampling {shards.count} pictures with {teacher.release.name}, {before} are there")
-
-    def tell(done: int) -> None:
-        if before < done < shards.count:
-            minutes = (time.monotonic() - started) / 60 * (shards.count - done) / (done - before)
-            say(f"sampled {done} of {shards.count} pictures, {minutes:.1f} minutes left")
-
-    return tell
+    return CodeBook(known, ids_NL, None, label_N)
 
 
 @torch.no_grad()

@@ -7,8 +7,7 @@ does, guidance and filters included; only how a code is picked differs (arXiv 24
 Shapes: N pairs, B of a batch, L codes of a picture, d code width.
 """
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from json import dumps
 from typing import Final
@@ -18,7 +17,8 @@ from torch import Tensor
 
 from genstudio.distillation.flow import Solver
 from genstudio.distillation.flow_map import MappedDraws
-from genstudio.distillation.shards import Shards, Tensors, lessons_of
+from genstudio.distillation.lessons import Say, gathered
+from genstudio.distillation.shards import Shards, lessons_of
 from genstudio.distillation.teacher import Teacher
 from genstudio.files import home
 from genstudio.processes import Processes
@@ -28,10 +28,6 @@ from genstudio.training.codes import fingerprint
 from genstudio.training.rehearsal import Rehearsal
 
 FIRST_SEED: Final = 1 << 40
-SAMPLED: Final = 128  # pictures at a time
-TRIED: Final = 8  # pairs of a rehearsal
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +86,6 @@ class Lesson:
         codes = self.teacher.sample(label_B, seed_B, self.law, draws)
         return torch.cat(codes.data, dim=1).to("cpu", torch.int32)
 
-    def build(self, numbers: range) -> Tensors:
-        """The codes of a shard, a batch at a time."""
-        number_N = torch.arange(numbers.start, numbers.stop)
-        return {"ids": torch.cat([self.ids(number_B) for number_B in number_N.split(SAMPLED)])}
-
 
 def paired(
     lesson: Lesson, numbers: range, say: Say, processes: Processes, rehearsal: Rehearsal | None = None
@@ -103,30 +94,9 @@ def paired(
     before. Raises GenstudioError for a damaged or foreign shard, a full disk, and Ctrl-C: nothing is lost."""
     reads = lesson.reads(numbers)
     shards = Shards(home() / "pairs" / lessons_of(reads), reads, len(numbers))
-
-    def build(part: range) -> Tensors:
-        return lesson.build(numbers[part.start : part.stop])
-
-    if rehearsal is not None and shards.done() < shards.count:
-        tensors = rehearsal.stand_in(lambda count: build(range(count)), TRIED, shards.count)
-    else:
-        name = lesson.teacher.release.name
-        say(f"{shards.count} pairs of noise and codes by {name}, {shards.done()} of them made before")
-        shards.make(build, processes, _told(shards, say))
-        tensors = shards.read()
+    what = f"pairs of noise and codes by {lesson.teacher.release.name}"
+    ids_NL = gathered(lesson.ids, numbers.start, shards, what, say, processes, rehearsal)
     number_N = torch.arange(numbers.start, numbers.stop)
     label_N = number_N % len(lesson.teacher.classes)
     known = {"pairs": shards.lessons, "tokenizer": reads["tokenizer"]}
-    return Pairs(known, number_N + FIRST_SEED, label_N, tensors["ids"])
-
-
-def _told(shards: Shards, say: Say) -> Callable[[int], None]:
-    """How far it is, and how long it will take, whenever shards were made."""
-    started, before = time.monotonic(), shards.done()
-
-    def report(done: int) -> None:
-        if before < done < shards.count:
-            left = (time.monotonic() - started) * (shards.count - done) / (done - before)
-            say(f"{done} of {shards.count} pairs, {left / 60:.0f} minutes left")
-
-    return report
+    return Pairs(known, number_N + FIRST_SEED, label_N, ids_NL)

@@ -77,7 +77,7 @@ class Sampled:
             side=plan.side,
             negative=plan.negative,
             features=plan.features,
-            accelerators=choose_accelerators(studio.release, plan.accelerators),
+            accelerators=choose_accelerators(studio.release, plan.accelerators, plan.recipe),
         )
         facts = studio.facts(self.request.accelerators)
         self.identity: dict[str, Any] = {"kind": "model", **_decisive(facts)}

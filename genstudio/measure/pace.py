@@ -58,7 +58,8 @@ class Watch:
         if len(self.times) < 2 or not self.codes or request.selection is not None:
             return None
         plain = plain_pass(studio, replace(request, accelerators=()), self.batch)
-        return Pace(median(self.times[1:]), plain, len(self.times), self.codes)
+        steps = request.recipe.steps or self.codes
+        return Pace(median(self.times[1:]), plain, len(self.times), steps)
 
 
 @torch.inference_mode()

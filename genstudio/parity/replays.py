@@ -29,6 +29,7 @@ REPLAYS = {
     "MAR KL-VAE": "genstudio.parity.mar_vae:replay",
     "MAR encoder/decoder": "genstudio.parity.mar:replay_network",
     "MAR sample_tokens": "genstudio.parity.mar_sample:replay_samples",
+    "continuous speculative decoding (CSpD) on MAR": "genstudio.parity.cspd:replay",
     "DiSA on MAR": "genstudio.parity.mar_sample:replay_annealed",
     "MAR DiffLoss": "genstudio.parity.mar_diffusion:replay",
     "Distilled Decoding: deterministic noise-to-token flow-matching map": "genstudio.parity.flow_map:replay",

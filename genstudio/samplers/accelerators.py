@@ -7,7 +7,7 @@ something. What one does is written where it acts; this module knows names, sett
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import import_module
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Protocol, cast, get_args
@@ -32,6 +32,7 @@ ACCELERATORS: Final[Mapping[str, str]] = {
     "sjd": f"{_DRAFTING}:SJD",
     "spectr": f"{_DRAFTING}:SpecTr",
     "lantern": f"{_DRAFTING}:Lantern",
+    "cspd": "genstudio.samplers.speculate.continuous_settings:CSpD",
 }
 
 
@@ -53,7 +54,8 @@ class Accelerator(Protocol):
     def slack(self) -> int: ...
 
     def refusal(self, release: "Release", others: tuple[str, ...]) -> str | None:
-        """Why it cannot be used with a release beside `others`, as half a sentence; None where it can."""
+        """Why it cannot be used with a release by its recipe, beside `others`, as half a sentence; None where
+        it can."""
         ...
 
     def settled(self, release: "Release") -> "Accelerator":
@@ -69,8 +71,11 @@ class Accelerator(Protocol):
         ...
 
 
-def choose_accelerators(release: "Release", texts: Sequence[str]) -> tuple[Accelerator, ...]:
-    """What several `--accel` mean for a release, settled, in the order in which they are applied.
+def choose_accelerators(
+    release: "Release", texts: Sequence[str], recipe: Recipe | None = None
+) -> tuple[Accelerator, ...]:
+    """What several `--accel` mean for a release by a recipe (its own without one), settled, in the order in
+    which they are applied.
 
     Raises GenstudioError for unknown names, settings that mean nothing, one that the release does not take,
     and two that do not go together.
@@ -78,9 +83,10 @@ def choose_accelerators(release: "Release", texts: Sequence[str]) -> tuple[Accel
     chosen = tuple(sorted(map(parse, texts), key=lambda one: SITES.index(one.site)))
     for one, other in combinations(chosen, 2):
         _check_pair(one, other)
+    sampled = release if recipe is None else replace(release, recipe=recipe)
     for one in chosen:
         others = tuple(other.name for other in chosen if other is not one)
-        if (why := one.refusal(release, others)) is not None:
+        if (why := one.refusal(sampled, others)) is not None:
             raise GenstudioError(
                 f"{one.name} does not take {release.name}: {why}.",
                 "What takes what: genstudio models --accel.",

@@ -7,6 +7,7 @@ Shapes: B pictures, R rows (B, or 2B = [given | null]), m places, N = B m tokens
 the network says, S steps of a chain.
 """
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import torch
@@ -29,15 +30,22 @@ class Head(Protocol):
 
 
 def denoise(
-    head: Head, z_RmD: Tensor, channels: int, chain: Chain, weight: float, at: At, job: Job
+    head: Head,
+    z_RmD: Tensor,
+    channels: int,
+    chain: Chain,
+    weight: float,
+    at: At,
+    job: Job,
+    shared: Sequence[int] | None = None,
 ) -> Solved:
-    """Tokens [N, channels] at the places `at`, picture by picture, under the recipe's temperature."""
+    """Tokens [N, channels] at the places `at`, picture by picture, under the recipe's temperature. Step s has
+    noise of its own, or that of step `shared[s]` of another chain."""
     start_NC = job.draws.normal(Use.START, at, (channels,))
     field = guided(head, rearrange(z_RmD, "R m D -> (R m) D"), len(start_NC), chain, weight)
 
     def noise(step: int) -> Tensor:
-        step_N1 = torch.full_like(at.seed_R, step)[:, None]
-        there = At(at.seed_R, torch.cat([at.index_RK, step_N1], dim=1))
+        there = at.within(step if shared is None else shared[step])
         return job.draws.normal(Use.STEP, there, (channels,))
 
     return solve(field, chain, start_NC, noise, denoising(job).temperature, trace=job.trace)

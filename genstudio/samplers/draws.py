@@ -63,6 +63,11 @@ class At(NamedTuple):
         pictures, places = len(seed_B), len(index_nK)
         return At(seed_B.repeat_interleave(places), index_nK.repeat(pictures, 1))
 
+    def within(self, number: int) -> "At":
+        """The same places with one more place number: a step, a round."""
+        number_R1 = torch.full_like(self.seed_R, number)[:, None]
+        return At(self.seed_R, torch.cat([self.index_RK, number_R1], dim=1))
+
 
 class Draws(Protocol):
     """A source of random numbers; every method is a function of its arguments for `KeyedDraws`."""

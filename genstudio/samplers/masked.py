@@ -9,6 +9,7 @@ Shapes: B pictures, R rows (B, or 2B = [given | null]), L tokens of a picture in
 m places of a step, C channels of a token, D width of what the network says of a place.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -136,11 +137,12 @@ def look(network: Masked, state: MaskedState, unit: Unit) -> Look:
     return Look(z_RmD, place_Bm, weight)
 
 
-def made(network: Masked, state: MaskedState, seen: Look) -> Solved:
-    """Tokens [B m, C] of what was looked at, picture by picture, by the chain of the state's unit."""
+def made(network: Masked, state: MaskedState, seen: Look, shared: Sequence[int] | None = None) -> Solved:
+    """Tokens [B m, C] of what was looked at, picture by picture, by the chain of the state's unit; its steps
+    have the noise of the steps `shared` of another chain, where there is one."""
     job, at = state.job, places(seen.place_Bm, state.job)
     chain = chain_for(state.unit, len(state.units), job)
-    solved = denoise(network.head, seen.z_RmD, network.channels, chain, seen.weight, at, job)
+    solved = denoise(network.head, seen.z_RmD, network.channels, chain, seen.weight, at, job, shared)
     if job.trace is not None:
         job.trace("made", solved.x)
     return solved

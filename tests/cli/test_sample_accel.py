@@ -229,7 +229,7 @@ def test_a_dry_run_says_what_would_be_used(home: Path) -> None:
 
 def test_the_table_of_accelerators() -> None:
     lines = genstudio("models", "--accel").out.splitlines()
-    assert lines[0].split() == ["MODEL", "jacobi", "sjd", "spectr", "lantern"]
+    assert lines[0].split() == ["MODEL", "jacobi", "sjd", "spectr", "lantern", "cspd"]
     row = next(line for line in lines if line.startswith("tiny-llamagen "))
     assert row.split() == [MODEL, "exact", "same-distribution", "same-distribution", "lossy"]
     data = genstudio("models", "--accel", "--json").data["accelerators"]

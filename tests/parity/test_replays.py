@@ -23,6 +23,7 @@ FOLDERS = [
     "mar-sample",
     "disa",
     "mar-diffusion",
+    "cspd",
     "metrics",
     "llamagen-vq",
     "llamagen-gpt-c2i",

@@ -1,6 +1,6 @@
 """Plans of the accelerators that draft and verify: a proposer and a judge for the one loop, from settings.
 
-All of them walk a sequence whose rows have a length each.
+All of them walk a sequence whose rows have a length each, but for the one that drafts continuous tokens.
 """
 
 from typing import Any, Final
@@ -8,8 +8,12 @@ from typing import Any, Final
 from genstudio.cache.makers import ragged_caches
 from genstudio.generators.drafter import Drafter
 from genstudio.generators.llamagen import LlamaGen
+from genstudio.generators.mar import MAR
 from genstudio.samplers.plan import Plan
 from genstudio.samplers.speculate import proposers, settings
+from genstudio.samplers.speculate.aligned import Comparison
+from genstudio.samplers.speculate.continuous import ContinuousWalk
+from genstudio.samplers.speculate.continuous_settings import CSpD
 from genstudio.samplers.speculate.draft_model import DraftModel
 from genstudio.samplers.speculate.eagle_trees import DynamicEagle, StaticEagle
 from genstudio.samplers.speculate.judges import Race, Speculative
@@ -54,6 +58,21 @@ def lantern(plan: Plan, one: settings.Lantern) -> Plan:
     else:
         proposer = StaticEagle(tree=NAIVE_EXTEND_57, draws=DRAWS, **eagle)
     return _walking(plan, proposer, Relaxed(_relaxation(plan, one), one.residual))
+
+
+def cspd(plan: Plan, one: CSpD) -> Plan:
+    """A smaller network, or the target itself, drafts the tokens of a few units."""
+    draft = plan.companion(one.companions[0]) if one.companions else plan.generator
+    assert isinstance(plan.generator, MAR) and isinstance(draft, MAR)
+    walk = ContinuousWalk(
+        target=plan.generator,
+        draft=draft,
+        comparison=Comparison(one.mode, one.scale),
+        window=one.window,
+        prefill=one.prefill,
+        head_steps=one.head_steps,
+    )
+    return plan._replace(walk=walk)
 
 
 def _walking(plan: Plan, proposer: Proposer, judge: Judge) -> Plan:

@@ -144,7 +144,7 @@ class SpecTr(Drafting):
         return 1 + self.k * self.length
 
     def settled(self, release: Release) -> "SpecTr":
-        return replace(self, draft=_lasting(self.draft or release.companions.draft))
+        return replace(self, draft=lasting(self.draft or release.companions.draft))
 
     def label(self, recipe: Recipe) -> Exactness:
         """Optimal transport between the laws, however far apart these are."""
@@ -159,7 +159,7 @@ class SpecTr(Drafting):
         if not isinstance(found.config, LlamaGenConfig):
             return f"its draft {found.name} is a {found.method}, not a {release.method}"
         who = f"its draft {found.name}"
-        return _differing(who, _codes(target), _codes(found.config)) or _other_parts(who, release, found)
+        return differing(who, _codes(target), _codes(found.config)) or other_parts(who, release, found)
 
     def apply(self, plan: "Plan") -> "Plan":
         from genstudio.samplers.speculate import plans
@@ -201,7 +201,7 @@ class Lantern(Drafting):
         return self.lambda_ or self.delta or 0.0
 
     def settled(self, release: Release) -> "Lantern":
-        return replace(self, drafter=_lasting(self.drafter or release.companions.drafter))
+        return replace(self, drafter=lasting(self.drafter or release.companions.drafter))
 
     def label(self, recipe: Recipe) -> Exactness:
         """Without neighbours it is EAGLE-2."""
@@ -218,7 +218,7 @@ class Lantern(Drafting):
         config: object = found.config
         if not isinstance(config, DrafterConfig):
             return f"{found.name} is a {found.method}, not a drafter"
-        return _differing(f"its drafter {found.name}", _features(target), _features(config))
+        return differing(f"its drafter {found.name}", _features(target), _features(config))
 
     def apply(self, plan: "Plan") -> "Plan":
         from genstudio.samplers.speculate import plans
@@ -226,7 +226,7 @@ class Lantern(Drafting):
         return plans.lantern(plan, self)
 
 
-def _lasting(name: str | None) -> str | None:
+def lasting(name: str | None) -> str | None:
     """A folder by its whole path, so that a picture's metadata finds it from anywhere."""
     return name if name is None or name in catalogue.names() else catalogue.find(name).folder
 
@@ -252,7 +252,7 @@ def _features(config: LlamaGenConfig | DrafterConfig) -> dict[str, object]:
     }
 
 
-def _differing(who: str, own: Mapping[str, object], its: Mapping[str, object]) -> str | None:
+def differing(who: str, own: Mapping[str, object], its: Mapping[str, object]) -> str | None:
     """The first number in which they differ."""
     for name, number in own.items():
         if its[name] != number:
@@ -260,7 +260,7 @@ def _differing(who: str, own: Mapping[str, object], its: Mapping[str, object]) -
     return None
 
 
-def _other_parts(who: str, release: Release, draft: Release) -> str | None:
+def other_parts(who: str, release: Release, draft: Release) -> str | None:
     """Whether codes or conditions mean something else to the draft."""
     config = draft.generator
     if names_of(draft.classes, config.classes) != names_of(release.classes, config.classes):
