@@ -10,10 +10,10 @@ import typer
 
 from genstudio.cli.console import emit, note
 from genstudio.cli.options import (
-    Accel,
     Cfg,
     Compile,
     Device,
+    EachAccel,
     HeadSteps,
     Heat,
     Json,
@@ -74,7 +74,7 @@ def bench(
     steps: Steps = None,
     head_steps: HeadSteps = None,
     smooth: Smooth = None,
-    accel: Accel = None,
+    accel: EachAccel = None,
     device: Device = "auto",
     kernels: KernelChoice = None,
     compile_: Compile = False,

@@ -16,9 +16,9 @@ import typer
 from genstudio.cli.complete import model_names
 from genstudio.cli.console import Meter, emit, note
 from genstudio.cli.options import (
-    Accel,
     Device,
     Dtype,
+    EachAccel,
     FeatureSource,
     Json,
     Judge,
@@ -74,7 +74,7 @@ def compare(
     feature_weights: Weights = None,
     reference: Against = None,
     judge: Judge = None,
-    accel: Accel = None,
+    accel: EachAccel = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
     kernels: KernelChoice = None,

@@ -35,6 +35,13 @@ def recipe_names(incomplete: str) -> list[str]:
     return _starting(incomplete, recipe.recipe_names())
 
 
+def accelerator_names(incomplete: str) -> list[str]:
+    """Accelerators, whose settings a user writes behind a colon."""
+    from genstudio.samplers.accelerators import ACCELERATORS
+
+    return _starting(incomplete, ACCELERATORS)
+
+
 def class_names(context: typer.Context, incomplete: str) -> list[str]:
     """Classes of the model on the line, or of the default one; behind a comma the next of a list."""
     before, comma, last = incomplete.rpartition(",")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 from genstudio_kernels.select import Kernels
 
-from genstudio.cli.complete import model_names
+from genstudio.cli.complete import accelerator_names, model_names
 
 Model = Annotated[
     str | None,
@@ -30,7 +30,19 @@ FeatureSource = Annotated[
 ]
 Accel = Annotated[
     list[str] | None,
-    typer.Option("--accel", help="NAME or NAME:key=value,...; see `models --accel`. Repeatable."),
+    typer.Option(
+        "--accel",
+        help="NAME or NAME:key=value,...; see `models --accel`.",
+        autocompletion=accelerator_names,
+    ),
+]
+EachAccel = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accel",
+        help="NAME or NAME:key=value,...: measured beside plain. Repeatable.",
+        autocompletion=accelerator_names,
+    ),
 ]
 
 Cfg = Annotated[float | None, typer.Option("--cfg", help="Guidance, as the paper counts it.")]

@@ -55,6 +55,10 @@ def mine(home: Path) -> Path:
     return home
 
 
+def test_accelerators_by_name() -> None:
+    assert offered("genstudio sample --accel j") == ["jacobi"]
+
+
 def test_models_by_name_the_users_own_among_them(mine: Path) -> None:
     assert {"mine", "var-fashion", "var-d16"} <= set(offered("genstudio sample "))
     assert offered("genstudio sample mi") == ["mine"]

@@ -256,6 +256,19 @@ def test_a_drafter_of_other_features_is_refused(home: Path) -> None:
         assert ran.code == Exit.USAGE and f"its drafter {release.name} {said}" in ran.err
 
 
+def test_a_companion_that_moved_away_is_missed_in_the_table_and_in_a_run(home: Path) -> None:
+    (home / "models" / "tiny-draft").rename(home / "elsewhere")
+    data = genstudio("models", "--accel", "--json").data["accelerators"]
+    spectr = next(one for one in data if one["name"] == "spectr")
+    assert spectr["models"][MODEL]["refusal"] == "its draft tiny-draft is not here"
+    ran = genstudio("sample", MODEL, "--accel", "spectr")
+    assert ran.code == Exit.USAGE and "its draft tiny-draft is not here" in ran.err
+    assert (
+        genstudio("sample", MODEL, "--accel", f"spectr:draft={home / 'elsewhere'}", "--dry-run").code
+        == Exit.OK
+    )
+
+
 def test_neighbours_are_stored_once_for_all_runs(tmp_path: Path, home: Path) -> None:
     made(MODEL, "-c", 3, "-n", 1, "--accel", "lantern:k=4", "-o", tmp_path)
     (table,) = (home / "neighbours").iterdir()

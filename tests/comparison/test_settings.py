@@ -61,7 +61,7 @@ def test_models_alone_are_compared_by_their_plain_recipes() -> None:
     ("vary", "words"),
     [
         (["cgf=1"], "Did you mean cfg"),
-        (["paces=4"], "Known are: cfg"),
+        (["colour=4"], "Known are: cfg"),
         (["steps=4"], "no free number of steps"),
         (["head_steps=50:5"], "no head that denoises"),
         (["cfg"], "no value"),

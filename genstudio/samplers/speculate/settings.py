@@ -7,6 +7,7 @@ options: the labels of the usual ones are proven.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal
 
 from pydantic import Field
@@ -155,6 +156,8 @@ class SpecTr(Drafting):
         draft = self.draft or release.companions.draft
         if draft is None:
             return "it names no draft: give draft=NAME, a smaller model of the same codes"
+        if self.draft is None and not _here(draft):
+            return f"its draft {draft} is not here"
         found = catalogue.find(draft)
         if not isinstance(found.config, LlamaGenConfig):
             return f"its draft {found.name} is a {found.method}, not a {release.method}"
@@ -214,6 +217,8 @@ class Lantern(Drafting):
         drafter = self.drafter or release.companions.drafter
         if drafter is None:
             return "it names no drafter: give drafter=NAME, which was trained on its features"
+        if self.drafter is None and not _here(drafter):
+            return f"its drafter {drafter} is not here"
         found = catalogue.find(drafter)
         config: object = found.config
         if not isinstance(config, DrafterConfig):
@@ -224,6 +229,11 @@ class Lantern(Drafting):
         from genstudio.samplers.speculate import plans
 
         return plans.lantern(plan, self)
+
+
+def _here(name: str) -> bool:
+    """Whether a companion that a release names is known at all: folders may move."""
+    return name in catalogue.names() or Path(name).is_dir()
 
 
 def lasting(name: str | None) -> str | None:
@@ -273,4 +283,5 @@ def other_parts(who: str, release: Release, draft: Release) -> str | None:
 
 
 def _tokenizer(release: Release) -> Release | None:
-    return catalogue.find(release.tokenizer) if release.tokenizer else None
+    """Wherever it lies."""
+    return replace(catalogue.find(release.tokenizer), folder=None) if release.tokenizer else None
