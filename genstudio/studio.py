@@ -5,12 +5,11 @@ returns pictures. Commands and scores all go through `stream`.
 Shapes: B pictures, C channels, H x W pixels.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from typing import Any, Final, NamedTuple, cast
 
 import torch
 from genstudio_kernels.select import Kernels, chosen
@@ -34,14 +33,14 @@ from genstudio.releases.pairing import tokenizer_of
 from genstudio.releases.release import Release
 from genstudio.request import Request, Wanted, choose_pictures
 from genstudio.runtime import Runtime
-from genstudio.samplers.accelerators import Accelerator, choose_accelerators
+from genstudio.samplers.accelerators import choose_accelerators
 from genstudio.samplers.draws import VERSION as DRAWS_VERSION
 from genstudio.samplers.draws import KeyedDraws
 from genstudio.samplers.plan import Plan
 from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.speculate.account import Account, Book
 from genstudio.samplers.values import Codes, Given
-from genstudio.samplers.walk import Done, Job, Step, run
+from genstudio.samplers.walk import Done, Job, Step, run, timed
 from genstudio.selection import choose_selection
 from genstudio.text.prompts import choose_prompts
 from genstudio.text.reader import Reader
@@ -49,7 +48,6 @@ from genstudio.tokenizers.base import ConvTokenizer
 from genstudio.tokenizers.protocol import Sampling
 
 UNREAD: Final = "a text"  # stands for any
-T = TypeVar("T")
 
 
 class Companion(NamedTuple):
@@ -190,10 +188,11 @@ class Studio:
             if any(map(request.kept, positions)):
                 yield from self.batch(request, positions)
 
-    def facts(self, accelerators: Sequence[Accelerator] = ()) -> dict[str, Any]:
-        """What else belongs into a picture's metadata: weights, those of what was used to make it faster
-        included, device, precision, versions."""
-        used = [self._companion(name) for one in accelerators for name in one.companions]
+    def facts(self, request: Request) -> dict[str, Any]:
+        """What else belongs into the metadata of a request's pictures: weights, those of drafts and teachers
+        that take a part included, device, precision, versions."""
+        names = [name for one in request.accelerators for name in one.companions]
+        used = map(self._companion, names + ([self._teacher] if _taught(request.recipe) else []))
         weights = self.digests | self.reader.digests | {one.release.name: one.digest for one in used}
         return {"weights": weights, "draws": DRAWS_VERSION, **self.runtime.facts()}
 
@@ -208,7 +207,7 @@ class Studio:
         plan = self.plan(request)
         book = Book() if request.accelerators else None
         job = self.job(request, positions, plan)._replace(trace=book)
-        for number, (step, seconds) in enumerate(_timed(run(plan.walk, job))):
+        for number, (step, seconds) in enumerate(timed(run(plan.walk, job))):
             if isinstance(step, Done):
                 pixels_BCHW = self._shown(step.codes, Sampling(job.draws, job.seed_B), request)
                 yield from self._pictures(pixels_BCHW, request, positions, book.accounts() if book else [])
@@ -221,13 +220,18 @@ class Studio:
 
         Raises GenstudioError where their weights are missing or unfit.
         """
+
+        def companion(name: str) -> nn.Module:
+            return self._companion(name).network
+
+        teacher = cast(Generator, companion(self._teacher)) if _taught(request.recipe) else None
         plain = Plan(
             generator=self.generator,
             tokenizer=self.tokenizer,
             recipe=request.recipe,
             cache=full_caches(self.generator),
-            walk=walk_of(self.generator, self.tokenizer, self._teacher(request.recipe)),
-            companion=lambda name: self._companion(name).network,
+            walk=walk_of(self.generator, self.tokenizer, teacher),
+            companion=companion,
         )
         return plain.accelerated(request.accelerators)
 
@@ -296,17 +300,15 @@ class Studio:
             self.canvases[edit] = open_canvas(edit, self.tokenizer, self.release.pixels)
         return self.canvases[edit]
 
-    def _teacher(self, recipe: Recipe) -> Generator | None:
-        """The teacher of a student, where it takes a part in the steps. Raises GenstudioError for a student
-        that names none."""
-        if recipe.few is None or recipe.few.start is None:
-            return None
+    @property
+    def _teacher(self) -> str:
+        """The name of a student's teacher. Raises GenstudioError for a student that names none."""
         if self.release.distilled is None:
             raise GenstudioError(
                 f"{self.release.name} names no teacher that could take a part in its steps.",
                 "Give --steps 1 or 2.",
             )
-        return cast(Generator, self._companion(self.release.distilled.teacher).network)
+        return self.release.distilled.teacher
 
     def _companion(self, name: str) -> Companion:
         """Loaded once, however many batches it helps with."""
@@ -337,15 +339,9 @@ def _draws(runtime: Runtime, kernels: Kernels | None) -> KeyedDraws:
         raise GenstudioError(str(error), "Leave --kernels away, or give --kernels torch.") from error
 
 
-def _timed(steps: Iterator[T]) -> Iterator[tuple[T, float]]:
-    """Each with the seconds that it took, in which whoever reads them has no part."""
-    while True:
-        start = time.perf_counter()
-        try:
-            step = next(steps)
-        except StopIteration:
-            return
-        yield step, time.perf_counter() - start
+def _taught(recipe: Recipe) -> bool:
+    """Whether a student's teacher takes a part in the steps."""
+    return recipe.few is not None and recipe.few.start is not None
 
 
 def _listed(classes: int | list[int]) -> list[int]:

@@ -272,7 +272,7 @@ def _made(
     note(f"{studio.release.name} on {studio.runtime.describe()}, {request.describe()}", quiet)
     if request.edit:
         note(request.edit.explain(pixels_of(studio.release)), quiet)
-    watch, facts = Watch(), partial(studio.facts, request.accelerators)
+    watch, facts = Watch(), partial(studio.facts, request)
     bar = Meter("pictures", len(request.pictures), quiet or wanted.screen is not None)
     with wanted.screen or nullcontext(), bar as meter:
         for event in backoff.stream(studio, request, lambda text: wanted.say(text, quiet), processes):

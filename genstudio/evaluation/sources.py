@@ -79,7 +79,7 @@ class Sampled:
             features=plan.features,
             accelerators=choose_accelerators(studio.release, plan.accelerators, plan.recipe),
         )
-        facts = studio.facts(self.request.accelerators)
+        facts = studio.facts(self.request)
         self.identity: dict[str, Any] = {"kind": "model", **_decisive(facts)}
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class Sampled:
                 report(len(at) * event.done / event.total)
             else:
                 pictures.append(event)
-        facts = self.studio.facts(self.request.accelerators)
+        facts = self.studio.facts(self.request)
         return Taken(
             pixels_NCHW=torch.stack([picture.pixels_CHW for picture in pictures]),
             labels_N=torch.tensor([picture.wanted.label for picture in pictures]) if self.classes else None,

@@ -5,6 +5,7 @@ so it can be joined, split or driven by two networks. Progress, previews, cancel
 `run`, for every method. Walks know no pixels, no files and no command line.
 """
 
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -96,6 +97,17 @@ def run(walk: Walk[State], job: Job) -> Iterator[Step | Done]:
     done = Done(walk.codes(state), dict(state.stats))
     del state  # and with it the cache, before the codes are decoded
     yield done
+
+
+def timed(steps: Iterator[Step | Done]) -> Iterator[tuple[Step | Done, float]]:
+    """Each with the seconds that it took, in which whoever reads them has no part."""
+    while True:
+        start = time.perf_counter()
+        try:
+            step = next(steps)
+        except StopIteration:
+            return
+        yield step, time.perf_counter() - start
 
 
 def _known(walk: Walk[State], state: weakref.ref[State]) -> Codes:
