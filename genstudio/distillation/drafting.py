@@ -30,6 +30,7 @@ from genstudio.samplers.orders import RasterOrder
 from genstudio.samplers.speculate.eagle import Target
 from genstudio.training.codes import CodeBook, encoded, fingerprint
 from genstudio.training.objectives.next_feature import NextFeatureObjective
+from genstudio.training.objectives.settings import NextFeature
 from genstudio.training.positions import balanced
 from genstudio.training.prepare import (
     Prepared,
@@ -40,7 +41,7 @@ from genstudio.training.prepare import (
     fresh_network,
     open_split,
 )
-from genstudio.training.recipe import NextFeature, TrainingRecipe
+from genstudio.training.recipe import TrainingRecipe
 from genstudio.training.rehearsal import Rehearsal
 
 HELD_OUT = 10  # one picture is sampled for the test for so many of the training

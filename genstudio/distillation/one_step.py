@@ -17,8 +17,9 @@ from genstudio.processes import Processes
 from genstudio.releases import catalogue
 from genstudio.releases.release import Release
 from genstudio.training.objectives.one_step import OneStepObjective
+from genstudio.training.objectives.settings import OneStep
 from genstudio.training.prepare import Prepared, Say, check_size, check_split, fresh_network
-from genstudio.training.recipe import OneStep, TrainingRecipe
+from genstudio.training.recipe import TrainingRecipe
 from genstudio.training.rehearsal import Rehearsal
 
 HELD_OUT = 30  # one pair is made for the test for so many of the training

@@ -31,11 +31,11 @@ from genstudio.tokenizers.base import ConvTokenizer, QuantisingTokenizer
 from genstudio.tokenizers.kl import KL
 from genstudio.tokenizers.multiscale_vq import MultiScaleVQ
 from genstudio.tokenizers.vq import VQ
-from genstudio.training import recipe as recipes
 from genstudio.training.codes import CodeBook, encoded
 from genstudio.training.initial import adopt, initialise
 from genstudio.training.kept import kept
 from genstudio.training.latents import encoded_latents
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Objective
 from genstudio.training.objectives.classifier import ClassifierObjective
@@ -105,20 +105,20 @@ def prepare(
 
 def _reconstruction(setup: Setup) -> Objective:
     settings = setup.recipe.objective
-    if not isinstance(setup.network, QuantisingTokenizer) or not isinstance(settings, recipes.Reconstruction):
+    if not isinstance(setup.network, QuantisingTokenizer) or not isinstance(settings, kinds.Reconstruction):
         raise _unfit(setup.recipe)
     return TokenizerObjective(setup.network, settings, *_pictures(setup, settings))
 
 
 def _kl_reconstruction(setup: Setup) -> Objective:
     settings = setup.recipe.objective
-    if not isinstance(setup.network, KL) or not isinstance(settings, recipes.KLReconstruction):
+    if not isinstance(setup.network, KL) or not isinstance(settings, kinds.KLReconstruction):
         raise _unfit(setup.recipe)
     return PosteriorObjective(setup.network, settings, *_pictures(setup, settings))
 
 
 def _pictures(
-    setup: Setup, settings: recipes.PixelLosses
+    setup: Setup, settings: kinds.PixelLosses
 ) -> tuple[Pictures, Pictures, bool, torch.device, Critic | None, Classifier | None]:
     """What objectives of tokenizers are made from, behind the network and the weights of its losses."""
     recipe, device, critic = setup.recipe, setup.device, None
@@ -128,7 +128,7 @@ def _pictures(
     return setup.train, setup.test, recipe.data.flip, device, critic, _extractor(settings, device)
 
 
-def _extractor(settings: recipes.PixelLosses, device: torch.device) -> Classifier | None:
+def _extractor(settings: kinds.PixelLosses, device: torch.device) -> Classifier | None:
     """The classifier whose maps a perceptual loss compares."""
     if settings.perceptual == 0 or settings.extractor is None:
         return None
@@ -142,7 +142,7 @@ def _extractor(settings: recipes.PixelLosses, device: torch.device) -> Classifie
 
 def _next_scale(setup: Setup) -> Objective:
     settings = setup.recipe.objective
-    if not isinstance(setup.network, VAR) or not isinstance(settings, recipes.NextScale):
+    if not isinstance(setup.network, VAR) or not isinstance(settings, kinds.NextScale):
         raise _unfit(setup.recipe)
     tokenizer = _tokenizer(setup, MultiScaleVQ, ("vocab", "code_width", "sizes"))
     check_size(setup.recipe, tokenizer.config, "tokenizer")
@@ -151,7 +151,7 @@ def _next_scale(setup: Setup) -> Objective:
 
 def _next_token(setup: Setup) -> Objective:
     settings = setup.recipe.objective
-    if not isinstance(setup.network, LlamaGen) or not isinstance(settings, recipes.NextToken):
+    if not isinstance(setup.network, LlamaGen) or not isinstance(settings, kinds.NextToken):
         raise _unfit(setup.recipe)
     tokenizer = _grid_tokenizer(setup, setup.network.config)
     return NextTokenObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
@@ -159,7 +159,7 @@ def _next_token(setup: Setup) -> Objective:
 
 def _next_neighbour(setup: Setup) -> Objective:
     settings = setup.recipe.objective
-    if not isinstance(setup.network, NAR) or not isinstance(settings, recipes.NextNeighbour):
+    if not isinstance(setup.network, NAR) or not isinstance(settings, kinds.NextNeighbour):
         raise _unfit(setup.recipe)
     tokenizer = _grid_tokenizer(setup, setup.network.config)
     return NextNeighbourObjective(setup.network, tokenizer, *_codes(setup, tokenizer, settings.label_drop))
@@ -167,7 +167,7 @@ def _next_neighbour(setup: Setup) -> Objective:
 
 def _masked(setup: Setup) -> Objective:
     settings, network = setup.recipe.objective, setup.network
-    if not isinstance(network, MAR) or not isinstance(settings, recipes.Masked):
+    if not isinstance(network, MAR) or not isinstance(settings, kinds.Masked):
         raise _unfit(setup.recipe)
     tokenizer = _tokenizer(setup, KL, ("code_width",))
     pixels = network.config.side * network.config.patch * tokenizer.config.stride
@@ -222,7 +222,7 @@ def _codes(
 
 def _classification(setup: Setup) -> Objective:
     recipe, settings = setup.recipe, setup.recipe.objective
-    if not isinstance(setup.network, Classifier) or not isinstance(settings, recipes.Classification):
+    if not isinstance(setup.network, Classifier) or not isinstance(settings, kinds.Classification):
         raise _unfit(recipe)
     _check_attributes(recipe, setup.network.config.attributes, setup.train)
     return ClassifierObjective(

@@ -14,7 +14,7 @@ from genstudio.data.attributes import UNANSWERED
 from genstudio.data.pictures import Attributed, Pictures, batches
 from genstudio.evaluation.classifier import Classifier, Scores, per_attribute
 from genstudio.samplers.draws import Use
-from genstudio.training import recipe as recipes
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.base import Batch, Losses, Objective, mirrored, to_unit
 
 EVALUATED = 256
@@ -29,7 +29,7 @@ class ClassifierObjective(Objective):
     def __init__(
         self,
         network: Classifier,
-        settings: recipes.Classification,
+        settings: kinds.Classification,
         train: Pictures,
         test: Pictures,
         flip: bool,

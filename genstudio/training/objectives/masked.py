@@ -21,8 +21,8 @@ from genstudio.samplers.recipe import Recipe
 from genstudio.samplers.steps import TIMESTEPS
 from genstudio.samplers.values import Given
 from genstudio.tokenizers.kl import KL
-from genstudio.training import recipe as recipes
 from genstudio.training.latents import LatentBook
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.base import Batch, Losses, Objective
 from genstudio.training.objectives.codes import EVALUATED, sampled
 
@@ -37,7 +37,7 @@ class MaskedObjective(Objective):
         self,
         network: MAR,
         tokenizer: KL,
-        settings: recipes.Masked,
+        settings: kinds.Masked,
         train: LatentBook,
         test: LatentBook,
         device: torch.device,

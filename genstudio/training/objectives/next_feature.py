@@ -21,7 +21,7 @@ from genstudio.samplers.speculate.eagle import Target, target_features
 from genstudio.samplers.values import Causal, Feed, Given
 from genstudio.training.codes import CodeBook
 from genstudio.training.objectives.base import Batch, Losses, Objective
-from genstudio.training.recipe import NextFeature
+from genstudio.training.objectives.settings import NextFeature
 
 EVALUATED = 128
 

@@ -25,7 +25,7 @@ from genstudio.samplers.walk import Done, Job, run
 from genstudio.tokenizers.base import QuantisingTokenizer
 from genstudio.training.objectives.base import Batch, Losses, Objective
 from genstudio.training.objectives.codes import cross_entropy
-from genstudio.training.recipe import OneStep
+from genstudio.training.objectives.settings import OneStep
 
 EVALUATED = 128
 SHOWN = 8  # pictures of the teacher, and under them those of the student from the same noise

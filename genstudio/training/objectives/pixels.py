@@ -18,7 +18,7 @@ from genstudio.evaluation.classifier import Classifier
 from genstudio.processes import Processes
 from genstudio.samplers.draws import Use
 from genstudio.tokenizers.base import ConvTokenizer
-from genstudio.training import recipe as recipes
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.adversarial import Critic, adaptive_weight, critic_loss, fooling_loss
 from genstudio.training.objectives.base import Batch, Losses, Objective, mirrored, to_unit
 
@@ -35,14 +35,15 @@ class Remade(NamedTuple):
 
 
 class PixelsObjective(Objective):
-    """Weighted losses of `recipe.PixelLosses` on one set of pictures; `test` is for evaluation alone."""
+    """Weighted losses of `settings.PixelLosses` on one set of pictures; `test` is for evaluation alone."""
 
     network: ConvTokenizer
+    weights: kinds.PixelLosses
 
     def __init__(
         self,
         network: ConvTokenizer,
-        weights: recipes.PixelLosses,
+        weights: kinds.PixelLosses,
         train: Pictures,
         test: Pictures,
         flip: bool,
@@ -50,7 +51,7 @@ class PixelsObjective(Objective):
         critic: Critic | None = None,
         extractor: Classifier | None = None,
     ) -> None:
-        self.network, self.flip, self.device, self.pixel_weights = network, flip, device, weights
+        self.network, self.flip, self.device, self.weights = network, flip, device, weights
         self.train, self.test, self.extractor = train, test, extractor
         self.helpers: Mapping[str, nn.Module] = {} if critic is None else {"critic": critic}
         self.critic = critic
@@ -75,7 +76,7 @@ class PixelsObjective(Objective):
         if self.flip:
             x_BCHW = mirrored(x_BCHW, batch.coin(Use.FLIP, 0.5))
         made = self.remade(x_BCHW, batch)
-        y_BCHW, weights = made.x_BCHW.float(), self.pixel_weights
+        y_BCHW, weights = made.x_BCHW.float(), self.weights
         parts = {"l1": F.l1_loss(y_BCHW, x_BCHW), "l2": F.mse_loss(y_BCHW, x_BCHW), **made.parts}
         pixels = weights.l1 * parts["l1"] + weights.l2 * parts["l2"]
         if self.extractor is not None:
@@ -123,11 +124,11 @@ class PixelsObjective(Objective):
         fooling = fooling_loss(critic, y_BCHW)
         last = self.network.get_parameter("decoder.conv_out.weight")
         scale = pixels.new_ones(())
-        if self.pixel_weights.adaptive:
+        if self.weights.adaptive:
             scale = adaptive_weight(pixels, fooling, last, processes)
         parts["fooling"] = fooling
         parts["critic"] = critic_loss(critic, x_BCHW, y_BCHW.detach())
-        return self.pixel_weights.adversarial * scale * fooling + parts["critic"]
+        return self.weights.adversarial * scale * fooling + parts["critic"]
 
     @torch.no_grad()
     def _squared_error(self, network: nn.Module, index_n: Tensor) -> Tensor:

@@ -5,15 +5,11 @@ Shapes: B pictures, C channels, H x W pixels, h x w cells.
 
 from typing import cast
 
-import torch
 from torch import Tensor, nn
 
-from genstudio.data.pictures import Pictures
-from genstudio.evaluation.classifier import Classifier
 from genstudio.samplers.draws import Use
 from genstudio.tokenizers.kl import KL
-from genstudio.training import recipe as recipes
-from genstudio.training.objectives.adversarial import Critic
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.base import Batch
 from genstudio.training.objectives.pixels import PixelsObjective, Remade
 
@@ -23,21 +19,8 @@ class PosteriorObjective(PixelsObjective):
     generators want near 1: the divergence brings it there, or the config's scale has to."""
 
     network: KL
+    weights: kinds.KLReconstruction
     undecayed = ()
-
-    def __init__(
-        self,
-        network: KL,
-        weights: recipes.KLReconstruction,
-        train: Pictures,
-        test: Pictures,
-        flip: bool,
-        device: torch.device,
-        critic: Critic | None = None,
-        extractor: Classifier | None = None,
-    ) -> None:
-        super().__init__(network, weights, train, test, flip, device, critic, extractor)
-        self.weights = weights
 
     def remade(self, x_BCHW: Tensor, batch: Batch) -> Remade:
         posterior = self.network.posterior(x_BCHW)

@@ -14,7 +14,7 @@ from genstudio.data.pictures import Pictures
 from genstudio.evaluation.classifier import Classifier
 from genstudio.samplers.draws import At, Use
 from genstudio.tokenizers.base import QuantisingTokenizer, Reconstruction
-from genstudio.training import recipe as recipes
+from genstudio.training.objectives import settings as kinds
 from genstudio.training.objectives.adversarial import Critic
 from genstudio.training.objectives.base import Batch, Rewrite
 from genstudio.training.objectives.pixels import PixelsObjective, Remade
@@ -26,12 +26,13 @@ class TokenizerObjective(PixelsObjective):
     """Losses of `recipe.Reconstruction`."""
 
     network: QuantisingTokenizer
+    weights: kinds.Reconstruction
     undecayed = ("codebook",)
 
     def __init__(
         self,
         network: QuantisingTokenizer,
-        weights: recipes.Reconstruction,
+        weights: kinds.Reconstruction,
         train: Pictures,
         test: Pictures,
         flip: bool,
@@ -40,7 +41,6 @@ class TokenizerObjective(PixelsObjective):
         extractor: Classifier | None = None,
     ) -> None:
         super().__init__(network, weights, train, test, flip, device, critic, extractor)
-        self.weights = weights
         self.idle_V = torch.full((network.config.vocab,), weights.restart_after, device=device)
         self._residuals: list[tuple[Tensor, ...]] = []
 
