@@ -127,11 +127,7 @@ def _span_kernel(
     token_i = tl.program_id(1) * TOKENS + tl.arange(0, TOKENS)
     channel_w = tl.arange(0, WIDTH)
     there_iw = (token_i < fed)[:, None] & (channel_w < width)[None, :]
-    q_iw = tl.load(
-        q_ptr + row * q_row + head * q_head + token_i[:, None] * q_token + channel_w[None, :],
-        mask=there_iw,
-        other=0.0,
-    ).to(SUM)
+    q_iw = _vectors(q_ptr + row * q_row + head * q_head, token_i, q_token, channel_w, there_iw).to(SUM)
     length = tl.minimum(tl.load(length_ptr + row), past)
     best_i = tl.full((TOKENS,), float("-inf"), SUM)
     total_i = tl.zeros((TOKENS,), SUM)
@@ -149,16 +145,12 @@ def _span_kernel(
             )
             seen_ij = (open_j != 0)[None, :] | (among_ij != 0)
             there_jw = (fed_j < fed)[:, None] & (channel_w < width)[None, :]
-            k_jw = tl.load(
-                k_ptr + row * k_row + head * k_head + entry_j[:, None] * k_entry + channel_w[None, :],
-                mask=there_jw,
-                other=0.0,
-            ).to(SUM)
-            v_jw = tl.load(
-                v_ptr + row * v_row + head * v_head + entry_j[:, None] * v_entry + channel_w[None, :],
-                mask=there_jw,
-                other=0.0,
-            ).to(SUM)
+            k_jw = _vectors(k_ptr + row * k_row + head * k_head, entry_j, k_entry, channel_w, there_jw).to(
+                SUM
+            )
+            v_jw = _vectors(v_ptr + row * v_row + head * v_head, entry_j, v_entry, channel_w, there_jw).to(
+                SUM
+            )
             score_ij = SCALE * tl.dot(q_iw, tl.trans(k_jw), input_precision=PRECISION, out_dtype=SUM)
             score_ij = tl.where(seen_ij, score_ij, float("-inf"))
             higher_i = tl.maximum(best_i, tl.max(score_ij, axis=1))
@@ -175,6 +167,12 @@ def _span_kernel(
     part_iw = (y_iw / positive_i[:, None]).to(part_ptr.dtype.element_ty)
     tl.store(part_ptr + place_i[:, None] * width + channel_w[None, :], part_iw, mask=there_iw)
     tl.store(sum_ptr + place_i, sum_i, mask=token_i < fed)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def _vectors(ptr: Any, place_p: Any, stride: Any, channel_w: Any, there_pw: Any) -> Any:
+    """Vectors at places of a buffer, 0 where there is nothing."""
+    return tl.load(ptr + place_p[:, None] * stride + channel_w[None, :], mask=there_pw, other=0.0)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
