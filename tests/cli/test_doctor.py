@@ -14,7 +14,8 @@ def test_the_report_names_versions_device_kernels_and_folders(home: Path) -> Non
     assert data["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert data["machine"]["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
     assert data["devices"]["kernels"]["cpu"] == "torch"
-    assert data["devices"]["twins"] == ["keyed_bits", "modulate", "nearest_code", "relaxed_mass"]
+    twins = ["decode_attention", "keyed_bits", "modulate", "nearest_code", "relaxed_mass"]
+    assert data["devices"]["twins"] == twins
     assert data["folders"]["home"] == str(home)
     assert data["folders"]["models_bytes"] == 5
     assert data["folders"]["disk_free_bytes"] > 0

@@ -13,9 +13,7 @@ from genstudio.configs.var import VARConfig
 from genstudio.releases import catalogue
 from genstudio.releases.rename import to_official
 from genstudio.releases.tables import table_for
-
-Shape = tuple[int, ...]
-Named = tuple[str, Shape]
+from tests.releases.taming import Named, Shape, conv, linear, norm, res_block
 
 MILLIONS = {
     "var-d16": 310.3,
@@ -58,7 +56,7 @@ def test_a_transformer_file_has_exactly_the_official_names_shapes_and_buffers(na
 def _transformer(depth: int, slots: int, shared: bool, l2: bool) -> Iterator[Named]:
     """Width 64 x depth, one head per layer, 1000 classes and the null class, ten scales, 4096 codes."""
     width = 64 * depth
-    yield from _linear("word_embed", 32, width)
+    yield from linear("word_embed", 32, width)
     yield "class_emb.weight", (1001, width)
     yield "pos_start", (1, 1, width)
     yield "pos_1LC", (1, slots, width)
@@ -68,9 +66,9 @@ def _transformer(depth: int, slots: int, shared: bool, l2: bool) -> Iterator[Nam
     for block in range(depth):
         yield from _block(f"blocks.{block}", width, depth, shared, l2)
     if shared:
-        yield from _linear("shared_ada_lin.1", width, 6 * width)
-    yield from _linear("head_nm.ada_lin.1", width, 2 * width)
-    yield from _linear("head", width, 4096)
+        yield from linear("shared_ada_lin.1", width, 6 * width)
+    yield from linear("head_nm.ada_lin.1", width, 2 * width)
+    yield from linear("head", width, 4096)
 
 
 def _block(name: str, width: int, heads: int, shared: bool, l2: bool) -> Iterator[Named]:
@@ -79,13 +77,13 @@ def _block(name: str, width: int, heads: int, shared: bool, l2: bool) -> Iterato
         yield f"{name}.attn.{bias}", (width,)
     if l2:
         yield f"{name}.attn.scale_mul_1H11", (1, heads, 1, 1)
-    yield from _linear(f"{name}.attn.proj", width, width)
-    yield from _linear(f"{name}.ffn.fc1", width, 4 * width)
-    yield from _linear(f"{name}.ffn.fc2", 4 * width, width)
+    yield from linear(f"{name}.attn.proj", width, width)
+    yield from linear(f"{name}.ffn.fc1", width, 4 * width)
+    yield from linear(f"{name}.ffn.fc2", 4 * width, width)
     if shared:
         yield f"{name}.ada_gss", (1, 1, 6, width)
     else:
-        yield from _linear(f"{name}.ada_lin.1", width, 6 * width)
+        yield from linear(f"{name}.ada_lin.1", width, 6 * width)
 
 
 def test_the_tokenizer_file_has_exactly_the_official_names_shapes_and_buffers() -> None:
@@ -95,78 +93,54 @@ def test_the_tokenizer_file_has_exactly_the_official_names_shapes_and_buffers() 
 def _tokenizer() -> Iterator[Named]:
     """160 channels x (1, 1, 2, 2, 4), two blocks a level (three upwards), attention at the lowest level."""
     widths = (160, 160, 320, 320, 640)
-    yield from _conv("encoder.conv_in", 3, 160, 3)
+    yield from conv("encoder.conv_in", 3, 160, 3)
     before = 160
     for level, width in enumerate(widths):
         yield from _level(f"encoder.down.{level}", before, width, 2, attention=level == 4)
         before = width
         if level < 4:
-            yield from _conv(f"encoder.down.{level}.downsample.conv", width, width, 3)
+            yield from conv(f"encoder.down.{level}.downsample.conv", width, width, 3)
     yield from _middle("encoder")
     yield from _ends("encoder", 640, 32)
-    yield from _conv("decoder.conv_in", 32, 640, 3)
+    yield from conv("decoder.conv_in", 32, 640, 3)
     yield from _middle("decoder")
     before = 640
     for level in (4, 3, 2, 1, 0):
         yield from _level(f"decoder.up.{level}", before, widths[level], 3, attention=level == 4)
         before = widths[level]
         if level:
-            yield from _conv(f"decoder.up.{level}.upsample.conv", before, before, 3)
+            yield from conv(f"decoder.up.{level}.upsample.conv", before, before, 3)
     yield from _ends("decoder", 160, 3)
-    yield from _conv("quant_conv", 32, 32, 3)
-    yield from _conv("post_quant_conv", 32, 32, 3)
+    yield from conv("quant_conv", 32, 32, 3)
+    yield from conv("post_quant_conv", 32, 32, 3)
     yield "quantize.embedding.weight", (4096, 32)
     yield "quantize.ema_vocab_hit_SV", (10, 4096)
     for phi in range(4):
-        yield from _conv(f"quantize.quant_resi.qresi_ls.{phi}", 32, 32, 3)
+        yield from conv(f"quantize.quant_resi.qresi_ls.{phi}", 32, 32, 3)
 
 
 def _level(name: str, before: int, width: int, blocks: int, attention: bool) -> Iterator[Named]:
     for block in range(blocks):
-        yield from _res_block(f"{name}.block.{block}", before if block == 0 else width, width)
+        yield from res_block(f"{name}.block.{block}", before if block == 0 else width, width)
         if attention:
             yield from _attention(f"{name}.attn.{block}", width)
 
 
 def _middle(name: str) -> Iterator[Named]:
-    yield from _res_block(f"{name}.mid.block_1", 640, 640)
+    yield from res_block(f"{name}.mid.block_1", 640, 640)
     yield from _attention(f"{name}.mid.attn_1", 640)
-    yield from _res_block(f"{name}.mid.block_2", 640, 640)
+    yield from res_block(f"{name}.mid.block_2", 640, 640)
 
 
 def _ends(name: str, width: int, out: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm_out", width)
-    yield from _conv(f"{name}.conv_out", width, out, 3)
-
-
-def _res_block(name: str, before: int, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm1", before)
-    yield from _conv(f"{name}.conv1", before, width, 3)
-    yield from _norm(f"{name}.norm2", width)
-    yield from _conv(f"{name}.conv2", width, width, 3)
-    if before != width:
-        yield from _conv(f"{name}.nin_shortcut", before, width, 1)
+    yield from norm(f"{name}.norm_out", width)
+    yield from conv(f"{name}.conv_out", width, out, 3)
 
 
 def _attention(name: str, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm", width)
-    yield from _conv(f"{name}.qkv", width, 3 * width, 1)
-    yield from _conv(f"{name}.proj_out", width, width, 1)
-
-
-def _linear(name: str, before: int, after: int) -> Iterator[Named]:
-    yield f"{name}.weight", (after, before)
-    yield f"{name}.bias", (after,)
-
-
-def _conv(name: str, before: int, after: int, kernel: int) -> Iterator[Named]:
-    yield f"{name}.weight", (after, before, kernel, kernel)
-    yield f"{name}.bias", (after,)
-
-
-def _norm(name: str, width: int) -> Iterator[Named]:
-    yield f"{name}.weight", (width,)
-    yield f"{name}.bias", (width,)
+    yield from norm(f"{name}.norm", width)
+    yield from conv(f"{name}.qkv", width, 3 * width, 1)
+    yield from conv(f"{name}.proj_out", width, width, 1)
 
 
 def test_the_buffers_hold_what_the_official_code_computes() -> None:

@@ -18,7 +18,7 @@ from genstudio.releases.release import Distilled, File, Release
 from genstudio.releases.rename import to_official
 from genstudio.releases.tables import table_for
 from tests.releases import tiny
-from tests.releases.test_facts import Named
+from tests.releases.taming import Named
 from tests.support import genstudio
 
 pytestmark = pytest.mark.usefixtures("home")

@@ -24,7 +24,7 @@ from genstudio.releases.rename import to_official
 from genstudio.releases.tables import table_for
 from genstudio.samplers.guidance import Constant
 from tests.releases import tiny
-from tests.releases.test_facts import Named, Shape
+from tests.releases.taming import Named, Shape, attention, conv, norm, res_block
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -115,60 +115,35 @@ def test_a_tokenizer_file_has_exactly_the_official_names_and_shapes(name: str, m
 def _tokenizer(mult: Shape) -> Iterator[Named]:
     """128 channels, two blocks a level (three in the decoder), attention at the deepest; 8 of 256 numbers."""
     widths, last = [128 * factor for factor in mult], len(mult) - 1
-    yield from _conv("encoder.conv_in", 3, 128, 3)
+    yield from conv("encoder.conv_in", 3, 128, 3)
     for level, (before, width) in enumerate(zip([128, *widths], widths, strict=False)):
         yield from _level(f"encoder.conv_blocks.{level}", before, width, 2, deepest=level == last)
         if level < last:
-            yield from _conv(f"encoder.conv_blocks.{level}.downsample.conv", width, width, 3)
+            yield from conv(f"encoder.conv_blocks.{level}.downsample.conv", width, width, 3)
     for side, (first, end, out) in {"encoder": (0, 512, 256), "decoder": (512, 128, 3)}.items():
         for block in (0, 2):
-            yield from _res_block(f"{side}.mid.{block}", 512, 512)
-        yield from _attention(f"{side}.mid.1", 512)
-        yield from _norm(f"{side}.norm_out", end)
-        yield from _conv(f"{side}.conv_out", end, out, 3)
+            yield from res_block(f"{side}.mid.{block}", 512, 512)
+        yield from attention(f"{side}.mid.1", 512)
+        yield from norm(f"{side}.norm_out", end)
+        yield from conv(f"{side}.conv_out", end, out, 3)
         if first:
-            yield from _conv(f"{side}.conv_in", 256, first, 3)
+            yield from conv(f"{side}.conv_in", 256, first, 3)
     upwards = widths[::-1]
     for level, (before, width) in enumerate(zip([512, *upwards], upwards, strict=False)):
         yield from _level(f"decoder.conv_blocks.{level}", before, width, 3, deepest=level == 0)
         if level < last:
-            yield from _conv(f"decoder.conv_blocks.{level}.upsample.conv", width, width, 3)
-    yield from _conv("quant_conv", 256, 8, 1)
-    yield from _conv("post_quant_conv", 8, 256, 1)
+            yield from conv(f"decoder.conv_blocks.{level}.upsample.conv", width, width, 3)
+    yield from conv("quant_conv", 256, 8, 1)
+    yield from conv("post_quant_conv", 8, 256, 1)
     yield "quantize.embedding.weight", (16_384, 8)
     yield "quantize.codebook_used", (65_536,)
 
 
 def _level(name: str, before: int, width: int, blocks: int, deepest: bool) -> Iterator[Named]:
     for block in range(blocks):
-        yield from _res_block(f"{name}.res.{block}", width if block else before, width)
+        yield from res_block(f"{name}.res.{block}", width if block else before, width)
         if deepest:
-            yield from _attention(f"{name}.attn.{block}", width)
-
-
-def _res_block(name: str, before: int, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm1", before)
-    yield from _conv(f"{name}.conv1", before, width, 3)
-    yield from _norm(f"{name}.norm2", width)
-    yield from _conv(f"{name}.conv2", width, width, 3)
-    if before != width:
-        yield from _conv(f"{name}.nin_shortcut", before, width, 1)
-
-
-def _attention(name: str, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm", width)
-    for part in ("q", "k", "v", "proj_out"):
-        yield from _conv(f"{name}.{part}", width, width, 1)
-
-
-def _conv(name: str, before: int, after: int, kernel: int) -> Iterator[Named]:
-    yield f"{name}.weight", (after, before, kernel, kernel)
-    yield f"{name}.bias", (after,)
-
-
-def _norm(name: str, width: int) -> Iterator[Named]:
-    yield f"{name}.weight", (width,)
-    yield f"{name}.bias", (width,)
+            yield from attention(f"{name}.attn.{block}", width)
 
 
 def _trained(official: dict[str, Tensor]) -> dict[str, Any]:

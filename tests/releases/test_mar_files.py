@@ -24,7 +24,7 @@ from genstudio.releases.tables import table_for
 from genstudio.samplers.guidance import Linear
 from genstudio.samplers.steps import DDPM, Denoising, Fixed
 from tests.releases import tiny
-from tests.releases.test_facts import Named, Shape
+from tests.releases.taming import Named, attention, conv, linear, norm, res_block
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -81,31 +81,31 @@ def _mar(depth: int, width: int, head_depth: int, head: int) -> Iterator[Named]:
     yield "fake_latent", (1, width)
     yield "mask_token", (1, 1, width)
     yield "diffusion_pos_embed_learned", (1, 256, width)
-    yield from _linear("z_proj", 16, width)
-    yield from _linear("decoder_embed", width, width)
-    yield from _norm("z_proj_ln", width)
+    yield from linear("z_proj", 16, width)
+    yield from linear("decoder_embed", width, width)
+    yield from norm("z_proj_ln", width)
     for side in ("encoder", "decoder"):
         yield f"{side}_pos_embed_learned", (1, 320, width)
-        yield from _norm(f"{side}_norm", width)
+        yield from norm(f"{side}_norm", width)
         for block in (f"{side}_blocks.{number}" for number in range(depth)):
-            yield from _norm(f"{block}.norm1", width)
-            yield from _norm(f"{block}.norm2", width)
-            yield from _linear(f"{block}.attn.qkv", width, 3 * width)
-            yield from _linear(f"{block}.attn.proj", width, width)
-            yield from _linear(f"{block}.mlp.fc1", width, 4 * width)
-            yield from _linear(f"{block}.mlp.fc2", 4 * width, width)
+            yield from norm(f"{block}.norm1", width)
+            yield from norm(f"{block}.norm2", width)
+            yield from linear(f"{block}.attn.qkv", width, 3 * width)
+            yield from linear(f"{block}.attn.proj", width, width)
+            yield from linear(f"{block}.mlp.fc1", width, 4 * width)
+            yield from linear(f"{block}.mlp.fc2", 4 * width, width)
     net = "diffloss.net"
-    yield from _linear(f"{net}.time_embed.mlp.0", 256, head)
-    yield from _linear(f"{net}.time_embed.mlp.2", head, head)
-    yield from _linear(f"{net}.cond_embed", width, head)
-    yield from _linear(f"{net}.input_proj", 16, head)
+    yield from linear(f"{net}.time_embed.mlp.0", 256, head)
+    yield from linear(f"{net}.time_embed.mlp.2", head, head)
+    yield from linear(f"{net}.cond_embed", width, head)
+    yield from linear(f"{net}.input_proj", 16, head)
     for block in (f"{net}.res_blocks.{number}" for number in range(head_depth)):
-        yield from _norm(f"{block}.in_ln", head)
-        yield from _linear(f"{block}.mlp.0", head, head)
-        yield from _linear(f"{block}.mlp.2", head, head)
-        yield from _linear(f"{block}.adaLN_modulation.1", head, 3 * head)
-    yield from _linear(f"{net}.final_layer.adaLN_modulation.1", head, 2 * head)
-    yield from _linear(f"{net}.final_layer.linear", head, 32)
+        yield from norm(f"{block}.in_ln", head)
+        yield from linear(f"{block}.mlp.0", head, head)
+        yield from linear(f"{block}.mlp.2", head, head)
+        yield from linear(f"{block}.adaLN_modulation.1", head, 3 * head)
+    yield from linear(f"{net}.final_layer.adaLN_modulation.1", head, 2 * head)
+    yield from linear(f"{net}.final_layer.linear", head, 32)
 
 
 def test_the_tokenizers_file_has_exactly_the_official_names_and_shapes() -> None:
@@ -117,63 +117,32 @@ def _tokenizer() -> Iterator[Named]:
     """128 channels x (1, 1, 2, 2, 4), two blocks a level and three upwards, 16 channels a cell. Attention at
     the deepest level of the encoder and in both middles, nowhere else in the decoder."""
     widths = (128, 128, 256, 256, 512)
-    yield from _conv("encoder.conv_in", 3, 128, 3)
+    yield from conv("encoder.conv_in", 3, 128, 3)
     for level, (before, width) in enumerate(zip((128, *widths), widths, strict=False)):
         yield from _level(f"encoder.down.{level}", before, width, 2)
         if level == 4:
             for block in range(2):
-                yield from _attention(f"encoder.down.4.attn.{block}", 512)
+                yield from attention(f"encoder.down.4.attn.{block}", 512)
         else:
-            yield from _conv(f"encoder.down.{level}.downsample.conv", width, width, 3)
-    yield from _conv("decoder.conv_in", 16, 512, 3)
+            yield from conv(f"encoder.down.{level}.downsample.conv", width, width, 3)
+    yield from conv("decoder.conv_in", 16, 512, 3)
     for side, (width, out) in {"encoder": (512, 32), "decoder": (128, 3)}.items():
         for block in (1, 2):
-            yield from _res_block(f"{side}.mid.block_{block}", 512, 512)
-        yield from _attention(f"{side}.mid.attn_1", 512)
-        yield from _norm(f"{side}.norm_out", width)
-        yield from _conv(f"{side}.conv_out", width, out, 3)
+            yield from res_block(f"{side}.mid.block_{block}", 512, 512)
+        yield from attention(f"{side}.mid.attn_1", 512)
+        yield from norm(f"{side}.norm_out", width)
+        yield from conv(f"{side}.conv_out", width, out, 3)
     for level, before in zip((4, 3, 2, 1, 0), (512, 512, 256, 256, 128), strict=True):
         yield from _level(f"decoder.up.{level}", before, widths[level], 3)
         if level:
-            yield from _conv(f"decoder.up.{level}.upsample.conv", widths[level], widths[level], 3)
-    yield from _conv("quant_conv", 32, 32, 1)
-    yield from _conv("post_quant_conv", 16, 16, 1)
+            yield from conv(f"decoder.up.{level}.upsample.conv", widths[level], widths[level], 3)
+    yield from conv("quant_conv", 32, 32, 1)
+    yield from conv("post_quant_conv", 16, 16, 1)
 
 
 def _level(name: str, before: int, width: int, blocks: int) -> Iterator[Named]:
     for block in range(blocks):
-        yield from _res_block(f"{name}.block.{block}", width if block else before, width)
-
-
-def _res_block(name: str, before: int, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm1", before)
-    yield from _conv(f"{name}.conv1", before, width, 3)
-    yield from _norm(f"{name}.norm2", width)
-    yield from _conv(f"{name}.conv2", width, width, 3)
-    if before != width:
-        yield from _conv(f"{name}.nin_shortcut", before, width, 1)
-
-
-def _attention(name: str, width: int) -> Iterator[Named]:
-    yield from _norm(f"{name}.norm", width)
-    for part in ("q", "k", "v", "proj_out"):
-        yield from _conv(f"{name}.{part}", width, width, 1)
-
-
-def _conv(name: str, before: int, after: int, kernel: int) -> Iterator[Named]:
-    shape: Shape = (after, before, kernel, kernel)
-    yield f"{name}.weight", shape
-    yield f"{name}.bias", (after,)
-
-
-def _linear(name: str, before: int, after: int) -> Iterator[Named]:
-    yield f"{name}.weight", (after, before)
-    yield f"{name}.bias", (after,)
-
-
-def _norm(name: str, width: int) -> Iterator[Named]:
-    yield f"{name}.weight", (width,)
-    yield f"{name}.bias", (width,)
+        yield from res_block(f"{name}.block.{block}", width if block else before, width)
 
 
 @pytest.mark.parametrize("trained", [False, True])

@@ -20,7 +20,7 @@ from genstudio.releases.rename import to_official
 from genstudio.releases.tables import table_for
 from genstudio.samplers.guidance import Constant
 from tests.releases import tiny
-from tests.releases.test_facts import Named, Shape
+from tests.releases.taming import Named, Shape
 from tests.releases.test_llamagen_files import FORMS, PACKING
 
 pytestmark = pytest.mark.usefixtures("home")
