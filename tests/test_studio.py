@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,15 @@ import torch
 
 from genstudio.errors import Exit, GenstudioError
 from genstudio.events import Picture, Place
-from genstudio.request import Request, Wanted
+from genstudio.releases import weights
+from genstudio.releases.release import Distilled
+from genstudio.request import Request, Wanted, choose_pictures
 from genstudio.samplers.draws import At, KeyedDraws, Use
+from genstudio.samplers.few_steps import FewSteps
+from genstudio.samplers.recipe import Recipe
 from genstudio.studio import Studio
+from tests.generators.test_students import VAR_STUDENT
+from tests.releases import tiny
 
 LABELS_AND_SEEDS = tuple(Wanted(i % 10, 500 + i) for i in range(64))
 
@@ -92,3 +99,25 @@ def test_compiling_changes_nothing_but_time(home: Path) -> None:
     compiled.compile()
     for a, b in zip(plain.sample(n=10), compiled.sample(n=10), strict=True):
         assert (a.pixels_CHW.int() - b.pixels_CHW.int()).abs().max() <= 1
+
+
+def test_pictures_name_the_weights_of_a_teacher_that_took_a_part(tiny_var: str, home: Path) -> None:
+    few = FewSteps(steps=1, turn=2, splits=((1, 1),))
+    student = replace(
+        tiny.release(VAR_STUDENT, "tiny-student"),
+        tokenizer="tiny-vq",
+        recipe=Recipe(few=few),
+        distilled=Distilled(teacher=tiny_var),
+    )
+    weights.save_release(home / "models" / student.name, tiny.network(VAR_STUDENT), student)
+    studio = Studio.load(student.name)
+    named = {}
+    for steps in (1, 3):
+        request = Request(
+            model=student.name,
+            pictures=choose_pictures((0,), 1, "0", 10),
+            recipe=Recipe(few=few.taking(steps)),
+            batch=1,
+        )
+        named[steps] = set(studio.facts(request)["weights"])
+    assert named == {1: {"tiny-student", "tiny-vq"}, 3: {"tiny-student", "tiny-vq", tiny_var}}
